@@ -1,0 +1,111 @@
+"""HA reservation (R7): whichever hosts fail, their `ha` VMs must find room on the others.
+
+Whether the VMs of failed hosts fit elsewhere is a bin packing problem. It is searched best fit first, most
+constrained VM first, with backtracking up to `SEARCH_LIMIT` placements; a case undecided by then counts as "no room":
+the contract allows a stricter test, never a laxer one. Who restarts where after a real failure is answered by the
+same search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from .cluster import MEMORY, TOLERANCE, Array, GpuProfile, HostState, IntArray
+from .gpu import profiles_by_host, vgpus_fit
+from .state import State
+
+SEARCH_LIMIT = 2_000  # placements tried per failure; greedy needs one per VM, so this only bounds hopeless cases
+
+
+def has_reservation(state: State) -> bool:
+    """Whether every failure of `host_failures` hosts can be survived (always True in best-effort mode)."""
+    return first_unsurvivable(state) is None
+
+
+def first_unsurvivable(state: State) -> tuple[int, ...] | None:
+    """The first set of hosts whose failure would leave an `ha` VM without a host, or None."""
+    if not state.inventory.high_availability.is_guaranteed:
+        return None
+    profiles_H = profiles_by_host(state)
+    for failed in failure_scenarios(state):
+        if restart_hosts(state, failed, profiles_H) is None:
+            return failed
+    return None
+
+
+def failure_scenarios(state: State) -> Iterator[tuple[int, ...]]:
+    """Every set of hosts the reservation has to cover, as tuples of host indices."""
+    alive = [h for h, host in enumerate(state.inventory.hosts) if host.state is not HostState.DOWN]
+    return combinations(alive, min(state.inventory.high_availability.host_failures, len(alive)))
+
+
+def victims(state: State, failed: tuple[int, ...]) -> IntArray:
+    """Powered-on `ha` VMs on the failed hosts, most constrained first: fewest hosts, vGPU, most memory."""
+    inventory = state.inventory
+    V = inventory.vm_count
+    is_hit_V = np.isin(state.host_of_M[:V], failed) & inventory.is_on_M[:V]
+    hit = np.array([v for v in np.flatnonzero(is_hit_V) if inventory.vms[v].is_ha], dtype=np.int64)
+    choices = inventory.is_allowed_MH[hit].sum(axis=1)
+    return hit[np.lexsort((-state.demand_MR[hit, MEMORY], -inventory.gpu_memory_M[hit], choices))]
+
+
+def restart_hosts(
+    state: State, failed: tuple[int, ...], profiles_H: list[list[GpuProfile]] | None = None
+) -> dict[int, int] | None:
+    """Where each victim restarts (VM index -> host index), or None where they do not all fit.
+
+    Args:
+        state: the state before the failure.
+        failed: indices of the hosts that fail.
+        profiles_H: `profiles_by_host(state)`, where the caller has it already.
+    """
+    inventory = state.inventory
+    hit = victims(state, failed)
+    is_survivor_H = inventory.is_up_H.copy()
+    is_survivor_H[list(failed)] = False
+    free_H = np.where(is_survivor_H, inventory.limit_HR[:, MEMORY] - state.used_HR[:, MEMORY], -1.0)
+    if state.demand_MR[hit, MEMORY].sum() > free_H[free_H > 0].sum() + TOLERANCE:
+        return None
+    profiles = [list(p) for p in (profiles_H if profiles_H is not None else profiles_by_host(state))]
+    return _Restart(state, free_H, profiles, is_survivor_H).search(hit)
+
+
+class _Restart:
+    """One backtracking search: places the victims one after another, best fit first."""
+
+    def __init__(self, state: State, free_H: Array, profiles_H: list[list[GpuProfile]], is_survivor_H: np.ndarray):
+        self.state, self.free_H, self.profiles_H, self.is_survivor_H = state, free_H, profiles_H, is_survivor_H
+        self.tries_left = SEARCH_LIMIT
+        self.found: dict[int, int] = {}
+
+    def search(self, hit: IntArray) -> dict[int, int] | None:
+        """The placement of all of `hit`, or None."""
+        return self.found if self._place(hit, 0) else None
+
+    def _place(self, hit: IntArray, i: int) -> bool:
+        if i == len(hit):
+            return True
+        v = int(hit[i])
+        need_gib = self.state.demand_MR[v, MEMORY]
+        gpu = self.state.inventory.vms[v].gpu
+        can_H = self.is_survivor_H & self.state.inventory.is_allowed_MH[v] & (self.free_H >= need_gib)
+        for h in sorted(np.flatnonzero(can_H), key=lambda h: (self.free_H[h], h)):
+            if self.tries_left == 0:
+                return False
+            self.tries_left -= 1
+            if gpu is not None and not vgpus_fit(self.state.inventory.gpu_stock_H[h], [*self.profiles_H[h], gpu]):
+                continue
+            self.free_H[h] -= need_gib
+            self.found[v] = int(h)
+            if gpu is not None:
+                self.profiles_H[h].append(gpu)
+            if self._place(hit, i + 1):
+                return True
+            self.free_H[h] += need_gib
+            del self.found[v]
+            if gpu is not None:
+                self.profiles_H[h].pop()
+        return False

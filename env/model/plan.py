@@ -1,0 +1,176 @@
+"""Moves, plans, and `validate`: the replay that judges every planner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from .cluster import TOLERANCE
+from .contention import Contention, contentions
+from .cost import migration_cost_M, node_score_H
+from .rules import Reason, Violation, check_move, is_ha_binding, resolved, vm_vm_affinity
+from .state import State
+
+COST_TOLERANCE_GIB = 0.01  # plan documents may round their costs to two decimals
+
+
+class MoveKind(StrEnum):
+    """What a move moves."""
+
+    VM = "vm"
+    SESSION = "session"
+
+
+class Status(StrEnum):
+    """How a planner answers."""
+
+    PLANNED = "planned"
+    NO_CONTENTION = "no-contention"
+    REFUSED = "refused"
+    OBSERVING = "observing"
+    PLACED = "placed"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One migration of a VM or session from source to target (host ids)."""
+
+    kind: MoveKind
+    id: str
+    source: str
+    target: str
+    cost_gib: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Physical memory an overcommit VM gets once the moves are done."""
+
+    vm: str
+    host: str
+    memory_gib: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a planner wants: ordered moves, or the reason why there are none."""
+
+    cluster: str
+    planner: str
+    status: Status
+    reason: str
+    contentions: tuple[Contention, ...] = ()
+    moves: tuple[Move, ...] = ()
+    resizes: tuple[Resize, ...] = ()
+    cost_gib: float = 0.0
+    solve_seconds: float = 0.0
+
+    def without_moves(self, status: Status, reason: str) -> Plan:
+        """The same plan with its moves taken back."""
+        return replace(self, status=status, reason=reason, moves=(), resizes=(), cost_gib=0.0)
+
+
+def dense_move(state: State, move: Move) -> tuple[int, int]:
+    """A move as (m, target index).
+
+    Raises:
+        KeyError: the id is not in the cluster.
+    """
+    index = state.inventory.vm_index if move.kind is MoveKind.VM else state.inventory.session_index
+    return index[move.id], state.inventory.host_index[move.target]
+
+
+def moves_of(state: State, dense: Sequence[tuple[int, int]], reasons: Sequence[str] | None = None) -> tuple[Move, ...]:
+    """Moves of a plan from (m, target index) pairs, in order, with source, cost and reason filled in."""
+    cost_M = migration_cost_M(state)
+    inventory = state.inventory
+    host_of = state.host_of_M.copy()
+    moves = []
+    for i, (m, target) in enumerate(dense):
+        kind = MoveKind.VM if m < inventory.vm_count else MoveKind.SESSION
+        source = inventory.hosts[host_of[m]].id
+        cost_gib = float(cost_M[m])
+        reason = reasons[i] if reasons else ""
+        moves.append(Move(kind, inventory.movable_id(m), source, inventory.hosts[target].id, cost_gib, reason))
+        host_of[m] = target
+    return tuple(moves)
+
+
+def replay(state: State, plan: Plan) -> State:
+    """The state after all moves of a plan that has been found valid."""
+    for move in plan.moves:
+        state = state.moved(*dense_move(state, move))
+    return state
+
+
+def plan_score(state: State, dense: Sequence[tuple[int, int]]) -> tuple[float, float]:
+    """(total cost in GiB, sum of the targets' node scores just after each move): plans are ranked by it."""
+    cost_M = migration_cost_M(state)
+    cost_gib = score = 0.0
+    for m, target in dense:
+        state = state.moved(m, target)
+        cost_gib += float(cost_M[m])
+        score += float(node_score_H(state)[target])
+    return cost_gib, score
+
+
+def validate(state: State, plan: Plan, *, must_resolve: bool = True) -> tuple[Violation, ...]:
+    """Replays a plan and returns everything it breaks; empty where it is valid.
+
+    The first move that cannot be carried out ends the replay: what follows would be judged from a state that never
+    comes.
+
+    Args:
+        state: the state before the plan.
+        plan: the plan to judge.
+        must_resolve: whether R9 binds (a plan of status `planned` leaves no contention). Planners that relieve what
+            they can are run with False; R1-R8 bind them all the same.
+    """
+    broken: list[Violation] = list(_contradictions(plan))
+    is_ha_enforced = bool(plan.moves) and is_ha_binding(state)
+    cost_M = migration_cost_M(state)
+    after = state
+    for i, move in enumerate(plan.moves):
+        try:
+            m, target = dense_move(state, move)
+            source = state.inventory.host_index[move.source]
+        except KeyError as error:
+            broken.append(Violation(Reason.PLAN, f"{error.args[0]!r} is not in the cluster", i))
+            return tuple(broken)
+        if after.host_of_M[m] != source:
+            broken.append(Violation(Reason.R2_HOST_STATE, f"{move.id} is {_place(after, m)}, not on {move.source}", i))
+        if abs(move.cost_gib - cost_M[m]) > COST_TOLERANCE_GIB:
+            detail = f"{move.id} costs {cost_M[m]:.2f} GiB, the plan says {move.cost_gib:.2f}"
+            broken.append(Violation(Reason.PLAN, detail, i))
+        rules_broken = check_move(after, m, target, is_ha_enforced=is_ha_enforced)
+        broken += [replace(violation, move=i) for violation in rules_broken]
+        if any(v.move == i and v.reason is not Reason.PLAN for v in broken):
+            return tuple(broken)
+        after = after.moved(m, target)
+    broken += vm_vm_affinity(state, after)
+    if must_resolve and plan.status is Status.PLANNED:
+        broken += resolved(after)
+    if plan.status is Status.NO_CONTENTION and contentions(state):
+        first = contentions(state)[0]
+        broken.append(Violation(Reason.PLAN, f"status is no-contention, but {first.host} has {first.kind} contention"))
+    return tuple(broken)
+
+
+def _contradictions(plan: Plan) -> list[Violation]:
+    """What is wrong with the document itself: moves under a status that has none, a sum that is none."""
+    found = []
+    if plan.moves and plan.status not in (Status.PLANNED, Status.PLACED):
+        found.append(Violation(Reason.PLAN, f"status {plan.status} goes with no moves, the plan has {len(plan.moves)}"))
+    total_gib = sum(move.cost_gib for move in plan.moves)
+    if abs(plan.cost_gib - total_gib) > COST_TOLERANCE_GIB * max(1, len(plan.moves)) + TOLERANCE:
+        found.append(Violation(Reason.PLAN, f"cost_gib is {plan.cost_gib:.2f}, the moves add up to {total_gib:.2f}"))
+    return found
+
+
+def _place(state: State, m: int) -> str:
+    """Where a movable is, in words."""
+    h = int(state.host_of_M[m])
+    return f"on {state.inventory.hosts[h].id}" if h >= 0 else "not placed"

@@ -1,0 +1,197 @@
+"""The rules a move must keep (R1-R4, R6-R8), and those a whole plan must keep (R5, R9).
+
+Each rule is one function that returns what forbids the move, with figures, or None. `check_move` is what the validator,
+the simulator and the daemon ask; `allowed_moves_MH` is the same for every move at once, for masks and searches (a
+property test holds the two together).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from .availability import first_unsurvivable
+from .cluster import CPU, MEMORY, NOWHERE, STORAGE, BoolArray, HostState
+from .contention import contentions, unresolved_H
+from .gpu import profiles_on, vgpus_fit
+from .state import State
+
+
+class Reason(StrEnum):
+    """Which rule is broken. R1-R9 are those of the contract; `plan` is a plan document that contradicts itself."""
+
+    R1_MEMORY = "R1 memory"
+    R2_HOST_STATE = "R2 host state"
+    R3_VM_HOST_AFFINITY = "R3 vm-host-affinity"
+    R4_VM_VM_ANTI_AFFINITY = "R4 vm-vm-anti-affinity"
+    R5_VM_VM_AFFINITY = "R5 vm-vm-affinity"
+    R6_GPU = "R6 gpu"
+    R7_HA_RESERVATION = "R7 ha reservation"
+    R8_NEW_CONTENTION = "R8 no new contention"
+    R9_UNRESOLVED = "R9 resolved"
+    PLAN = "plan"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken rule: by which move of the plan (its position, None for the plan as a whole) and by how much."""
+
+    reason: Reason
+    detail: str
+    move: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.move is None else f"move {self.move + 1}: "
+        return f"{where}{self.reason}: {self.detail}"
+
+
+def memory(state: State, m: int, target: int) -> str | None:
+    """R1: the target's memory holds the VM."""
+    used_gib, need_gib = state.used_HR[target, MEMORY], state.demand_MR[m, MEMORY]
+    if used_gib + need_gib <= state.inventory.limit_HR[target, MEMORY]:
+        return None
+    host = state.inventory.hosts[target]
+    return f"{_name(state, m)} needs {need_gib:.2f} GiB, {host.id} has {host.memory_gib - used_gib:.2f} GiB free"
+
+
+def host_state(state: State, m: int, target: int) -> str | None:
+    """R2: the target is up and another host than the source; the VM is on and placed."""
+    inventory = state.inventory
+    source, host = state.host_of_M[m], inventory.hosts[target]
+    if host.state is not HostState.UP:
+        return f"{host.id} is {host.state}, not up"
+    if not inventory.is_on_M[m]:
+        return f"{_name(state, m)} is off"
+    if source == NOWHERE:
+        return f"{_name(state, m)} is not placed on any host"
+    if source == target:
+        return f"{_name(state, m)} is on {host.id} already"
+    return None
+
+
+def vm_host_affinity(state: State, m: int, target: int) -> str | None:
+    """R3: the target is listed by every VM-host affinity rule of the VM."""
+    if state.inventory.is_allowed_MH[m, target]:
+        return None
+    vm, host = state.inventory.movable_id(m), state.inventory.hosts[target].id
+    rule = next(r for r in state.inventory.rules if r.hosts and vm in r.vms and host not in r.hosts)
+    return f"{_name(state, m)} may run on {', '.join(rule.hosts)} only (rule {rule.id}), not on {host}"
+
+
+def vm_vm_anti_affinity(state: State, m: int, target: int) -> str | None:
+    """R4: no other VM of an anti-affinity rule of this VM is on the target."""
+    clashes = np.flatnonzero(state.inventory.is_anti_MA[m] & (state.members_HA[target] > 0))
+    if clashes.size == 0 or state.host_of_M[m] == target:
+        return None
+    rule = state.inventory.anti_affinity_rules[clashes[0]]
+    there = [v for v in rule.vms if state.host_of_M[state.inventory.vm_index[v]] == target]
+    return f"{_name(state, m)} must not join {there[0]} on {state.inventory.hosts[target].id} (rule {rule.id})"
+
+
+def gpu(state: State, m: int, target: int) -> str | None:
+    """R6: the vGPUs on the target, this VM's among them, can be packed on its GPUs."""
+    profile = state.inventory.vms[m].gpu if m < state.inventory.vm_count else None
+    if profile is None:
+        return None
+    if vgpus_fit(state.inventory.gpu_stock_H[target], [*profiles_on(state, target, without=m), profile]):
+        return None
+    what = f"a {profile.model} profile of {profile.memory_gib:g} GiB"
+    return f"{_name(state, m)} needs {what}, {state.inventory.hosts[target].id} has no GPU free for it"
+
+
+def ha_reservation(state: State, m: int, target: int) -> str | None:
+    """R7: the HA reservation that holds now still holds after the move. Ask only where it holds now."""
+    failed = first_unsurvivable(state.moved(m, target))
+    if failed is None:
+        return None
+    hosts = " and ".join(state.inventory.hosts[h].id for h in failed)
+    return f"with {_name(state, m)} on {state.inventory.hosts[target].id}, the VMs of {hosts} could not all restart"
+
+
+def no_new_contention(state: State, m: int, target: int) -> str | None:
+    """R8: CPU and storage controller of the target stay within their thresholds."""
+    inventory = state.inventory
+    after_R = state.used_HR[target] + state.demand_MR[m]
+    for resource, what in ((CPU, "CPU"), (STORAGE, "storage")):
+        if after_R[resource] > inventory.limit_HR[target, resource]:
+            after = after_R[resource] / inventory.capacity_HR[target, resource]
+            limit = inventory.settings.cpu_threshold if resource == CPU else inventory.settings.storage_cpu_threshold
+            host = inventory.hosts[target].id
+            return (
+                f"{_name(state, m)} would bring the {what} of {host} to {after:.1%}, threshold {limit:.1%}"
+            )
+    return None
+
+
+MOVE_RULES: tuple[tuple[Reason, Callable[[State, int, int], str | None]], ...] = (
+    (Reason.R2_HOST_STATE, host_state),
+    (Reason.R1_MEMORY, memory),
+    (Reason.R3_VM_HOST_AFFINITY, vm_host_affinity),
+    (Reason.R4_VM_VM_ANTI_AFFINITY, vm_vm_anti_affinity),
+    (Reason.R6_GPU, gpu),
+    (Reason.R8_NEW_CONTENTION, no_new_contention),
+)
+"""Rules of a single move that look at its target only. R7, which looks at the whole cluster, comes after them."""
+
+
+def check_move(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tuple[Violation, ...]:
+    """Every rule the move of m to `target` breaks in this state; empty where it is allowed.
+
+    Args:
+        is_ha_enforced: whether R7 binds: `is_ha_binding(state)` of the state before the plan.
+    """
+    broken = [Violation(reason, detail) for reason, rule in MOVE_RULES if (detail := rule(state, m, target))]
+    if not broken and is_ha_enforced and (detail := ha_reservation(state, m, target)):
+        broken.append(Violation(Reason.R7_HA_RESERVATION, detail))
+    return tuple(broken)
+
+
+def is_ha_binding(state: State) -> bool:
+    """Whether R7 binds a plan that starts in this state: guaranteed mode, and the reservation holds now."""
+    return state.inventory.high_availability.is_guaranteed and first_unsurvivable(state) is None
+
+
+def allowed_moves_MH(state: State) -> BoolArray:
+    """Every move that R1-R4, R6 and R8 allow, R7 left to `check_move`; shape (M, H)."""
+    inventory = state.inventory
+    after_MHR = state.used_HR[None, :, :] + state.demand_MR[:, None, :]
+    allowed_MH = (after_MHR <= inventory.limit_HR[None, :, :]).all(axis=2)
+    allowed_MH &= inventory.is_allowed_MH & inventory.is_up_H[None, :]
+    allowed_MH &= (inventory.is_on_M & (state.host_of_M != NOWHERE))[:, None]
+    allowed_MH &= state.host_of_M[:, None] != np.arange(inventory.host_count)[None, :]
+    if inventory.anti_affinity_rules:
+        allowed_MH &= (inventory.is_anti_MA.astype(np.int64) @ (state.members_HA > 0).T.astype(np.int64)) == 0
+    for m in inventory.gpu_movables:
+        for h in np.flatnonzero(allowed_MH[m]):
+            allowed_MH[m, h] = gpu(state, int(m), int(h)) is None
+    return allowed_MH
+
+
+def vm_vm_affinity(before: State, after: State) -> list[Violation]:
+    """R5: VMs of one affinity rule that shared a host before the plan share one after it."""
+    broken = []
+    for rule, members in before.inventory.affinity_members:
+        for h in np.unique(before.host_of_M[members]):
+            together = members[before.host_of_M[members] == h]
+            if h != NOWHERE and np.unique(after.host_of_M[together]).size > 1:
+                names = ", ".join(before.inventory.vms[v].id for v in together)
+                broken.append(Violation(Reason.R5_VM_VM_AFFINITY, f"{names} no longer share a host (rule {rule.id})"))
+    return broken
+
+
+def resolved(after: State) -> list[Violation]:
+    """R9: no contention is left anywhere, and nothing on a host in maintenance."""
+    unresolved = {after.inventory.hosts[h].id for h in np.flatnonzero(unresolved_H(after))}
+    return [
+        Violation(Reason.R9_UNRESOLVED, f"{c.host} still has {c.kind} contention ({c.figures})")
+        for c in contentions(after)
+        if c.host in unresolved
+    ]
+
+
+def _name(state: State, m: int) -> str:
+    """The movable's id as a person reads it."""
+    return state.inventory.movable_id(m)
