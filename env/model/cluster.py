@@ -203,6 +203,16 @@ class Inventory:
         return read_only([vm.is_on for vm in self.vms] + [True] * len(self.sessions), dtype=np.bool_)
 
     @cached_property
+    def memory_configured_V(self) -> Array:
+        """Configured memory of each VM, GiB; shape (V,)."""
+        return read_only([vm.memory_gib for vm in self.vms])
+
+    @cached_property
+    def is_overcommit_V(self) -> BoolArray:
+        """VMs whose memory may be shrunk; shape (V,)."""
+        return read_only([vm.is_overcommit for vm in self.vms], dtype=np.bool_)
+
+    @cached_property
     def is_allowed_MH(self) -> BoolArray:
         """Hosts each movable may stand on by VM-host affinity (R3); shape (M, H)."""
         allowed_MH = np.ones((self.movable_count, self.host_count), dtype=np.bool_)
@@ -280,9 +290,7 @@ class Cluster:
     @cached_property
     def memory_need_V(self) -> Array:
         """Memory a VM needs: configured, or usage + swap where overcommitted, GiB; shape (V,)."""
-        vms = self.inventory.vms
-        configured_V = np.array([vm.memory_gib for vm in vms], dtype=np.float64)
-        is_overcommit_V = np.array([vm.is_overcommit for vm in vms], dtype=np.bool_)
+        configured_V, is_overcommit_V = self.inventory.memory_configured_V, self.inventory.is_overcommit_V
         needed_V = np.minimum(configured_V, self.memory_usage_V + self.memory_swap_V)
         return read_only(np.where(is_overcommit_V, needed_V, configured_V))
 

@@ -117,7 +117,9 @@ def plan_score(state: State, dense: Sequence[tuple[int, int]]) -> tuple[float, f
     return cost_gib, score
 
 
-def validate(state: State, plan: Plan, *, must_resolve: bool = True) -> tuple[Violation, ...]:
+def validate(
+    state: State, plan: Plan, *, must_resolve: bool = True, cluster_name: str | None = None
+) -> tuple[Violation, ...]:
     """Replays a plan and returns everything it breaks; empty where it is valid.
 
     The first move that cannot be carried out ends the replay: what follows would be judged from a state that never
@@ -128,8 +130,11 @@ def validate(state: State, plan: Plan, *, must_resolve: bool = True) -> tuple[Vi
         plan: the plan to judge.
         must_resolve: whether R9 binds (a plan of status `planned` leaves no contention). Planners that relieve what
             they can are run with False; R1-R8 bind them all the same.
+        cluster_name: the cluster's name, where the plan's `cluster` is to be held against it.
     """
     broken: list[Violation] = list(_contradictions(plan))
+    if cluster_name is not None and plan.cluster != cluster_name:
+        broken.append(Violation(Reason.PLAN, f"the plan is for cluster {plan.cluster!r}, the snapshot is {cluster_name!r}"))
     is_ha_enforced = bool(plan.moves) and is_ha_binding(state)
     cost_M = migration_cost_M(state)
     after = state

@@ -1,0 +1,1 @@
+"""The face for reinforcement learning: shortlist, features, reward and the Gymnasium environment."""

@@ -1,0 +1,1 @@
+"""Time: workloads, traces, and the simulator that plays them minute by minute."""
