@@ -182,6 +182,15 @@ def vm_vm_affinity(before: State, after: State) -> list[Violation]:
     return broken
 
 
+def bound_M(state: State) -> BoolArray:
+    """Movables that R5 ties to another one on their host, so that moving one alone would split them; shape (M,)."""
+    is_bound_M = np.zeros(state.inventory.movable_count, dtype=np.bool_)
+    for _, members in state.inventory.affinity_members:
+        hosts, counts = np.unique(state.host_of_M[members], return_counts=True)
+        is_bound_M[members] |= np.isin(state.host_of_M[members], hosts[(counts > 1) & (hosts != NOWHERE)])
+    return is_bound_M
+
+
 def resolved(after: State) -> list[Violation]:
     """R9: no contention is left anywhere, and nothing on a host in maintenance."""
     unresolved = {after.inventory.hosts[h].id for h in np.flatnonzero(unresolved_H(after))}

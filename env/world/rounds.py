@@ -43,6 +43,20 @@ class EpisodeResult:
     utilization_THK: npt.NDArray[np.float32]
     log: tuple[MoveRecord, ...]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of the episode by the names that tables, logs and documents give them."""
+        return {
+            "cost_core_minutes": self.costs.total,
+            "overload_core_minutes": self.costs.overload_core_minutes,
+            "unserved_core_minutes": self.costs.unserved_core_minutes,
+            "swap_gib_minutes": self.costs.swap_gib_minutes,
+            "moved_gib": self.costs.migration_gib,
+            "moves": self.moves,
+            "contended_host_minutes": self.contended_host_minutes,
+            "violations": self.violations,
+        }
+
 
 def run_rounds(simulator: Simulator, planner: Planner, on_plan: Callable[[int, Plan], None] | None = None) -> float:
     """Asks the planner every contention period until the day is over; returns its CPU seconds.

@@ -1,0 +1,40 @@
+"""Planners by name."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ..env.model.errors import QuellError
+from ..env.model.planner import Planner
+from ..env.world.workload import Episode
+from .ads import Ads
+from .clairvoyant import Clairvoyant
+from .nothing import Nothing
+from .spread import Spread
+
+NAMES = ("none", "spread", "ads", "clairvoyant")
+
+
+def make_planner(name: str, episode: Episode | None = None) -> Planner:
+    """A planner without learning.
+
+    Args:
+        name: one of `NAMES`.
+        episode: the day that is played; only the clairvoyant planner needs it.
+
+    Raises:
+        QuellError: there is no planner of this name, or it needs an episode and there is none.
+    """
+    if name == "none":
+        return Nothing()
+    if name == "spread":
+        return Spread()
+    if name == "ads":
+        return Ads()
+    if name == "clairvoyant":
+        if episode is None:
+            raise QuellError("planner 'clairvoyant' needs a simulated day whose future it knows; a snapshot has none")
+        return Clairvoyant(episode)
+    near = get_close_matches(name, NAMES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)} and the paths of bundles (.quell)"
+    raise QuellError(f"planner {name!r} is unknown; {hint}")

@@ -1,0 +1,112 @@
+"""The load balancer that ADS argues against: it evens out utilization, whether or not anything is short.
+
+Modelled on the published idea of distributed resource schedulers: every round, as long as a move lowers the standard
+deviation of host utilization by a minimum gain, take the one that lowers it most; a fixed number of moves a round at
+most.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..env.model.cluster import CPU, STORAGE, Array, Cluster
+from ..env.model.contention import contentions
+from ..env.model.plan import Plan, Status, moves_of
+from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
+from ..env.model.state import State, state_of
+
+BALANCED = (CPU, STORAGE)  # resources whose spread over the hosts is evened out
+MINIMUM_GAIN = 0.005  # of the summed standard deviations of utilization, per move; assumed
+PLAN_LIMIT = 10  # moves a round; assumed
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Evens out the utilization of hosts.
+
+    Attributes:
+        minimum_gain: by how much a move must lower the imbalance.
+        plan_limit: moves of one plan at most.
+    """
+
+    minimum_gain: float = MINIMUM_GAIN
+    plan_limit: int = PLAN_LIMIT
+    name: str = "spread"
+    observes_after_plan: bool = False
+
+    def plan(self, cluster: Cluster) -> Plan:
+        """The moves that even the cluster out most."""
+        started = time.perf_counter()
+        before = state_of(cluster)
+        found = contentions(before)
+        moves: list[tuple[int, int]] = []
+        reasons: list[str] = []
+        state, is_free_M, is_ha_enforced = before, ~bound_M(before), is_ha_binding(before)
+        while len(moves) < self.plan_limit:
+            best = self._best(state, is_free_M, is_ha_enforced)
+            if best is None:
+                break
+            m, target, gain = best
+            moves.append((m, target))
+            reasons.append(f"lowers the imbalance by {gain:.4f}")
+            state = state.moved(m, target)
+            is_free_M[m] = False  # once a plan
+        seconds = time.perf_counter() - started
+        if not moves:
+            status = Status.REFUSED if found else Status.NO_CONTENTION
+            return Plan(cluster.name, self.name, status, "no move evens the cluster out", found, solve_seconds=seconds)
+        made = moves_of(before, moves, reasons)
+        reason = f"imbalance {imbalance(before):.3f} before, {imbalance(state):.3f} after"
+        total_gib = sum(move.cost_gib for move in made)
+        return Plan(
+            cluster.name, self.name, Status.PLANNED, reason, found, made, cost_gib=total_gib, solve_seconds=seconds
+        )
+
+    def _best(self, state: State, is_free_M: np.ndarray, is_ha_enforced: bool) -> tuple[int, int, float] | None:
+        """The allowed move that lowers the imbalance most, or None where none does by enough."""
+        movables, targets = np.nonzero(allowed_moves_MH(state) & is_free_M[:, None])
+        if movables.size == 0:
+            return None
+        gain_N = gains(state, movables, targets)
+        for n in np.argsort(-gain_N, kind="stable"):
+            if gain_N[n] < self.minimum_gain:
+                return None
+            m, target = int(movables[n]), int(targets[n])
+            if not is_ha_enforced or not check_move(state, m, target, is_ha_enforced=True):
+                return m, target, float(gain_N[n])
+        return None
+
+
+def imbalance(state: State) -> float:
+    """Sum of the standard deviations of the hosts' CPU and storage utilization, over hosts that are up."""
+    utilization_HR = state.utilization_HR[state.inventory.is_up_H]
+    return float(utilization_HR[:, BALANCED].std(axis=0).sum())
+
+
+def gains(state: State, movables: np.ndarray, targets: np.ndarray) -> Array:
+    """By how much each single move lowers the imbalance; shape (N,).
+
+    The variance after a move follows from the sums of utilization and of its squares, so no host is looked at twice.
+    """
+    inventory = state.inventory
+    is_up_H = inventory.is_up_H
+    hosts = int(is_up_H.sum())
+    sources = state.host_of_M[movables]
+    gain_N = np.zeros(len(movables))
+    for resource in BALANCED:
+        utilization_H = state.utilization_HR[:, resource]
+        total, squares = utilization_H[is_up_H].sum(), (utilization_H[is_up_H] ** 2).sum()
+        given_N = state.demand_MR[movables, resource] / inventory.capacity_HR[sources, resource]
+        taken_N = state.demand_MR[movables, resource] / inventory.capacity_HR[targets, resource]
+        is_source_up_N = is_up_H[sources]
+        after_source_N = utilization_H[sources] - given_N
+        after_target_N = utilization_H[targets] + taken_N
+        sum_N = total - np.where(is_source_up_N, given_N, 0.0) + taken_N
+        squares_N = squares + np.where(is_source_up_N, after_source_N**2 - utilization_H[sources] ** 2, 0.0)
+        squares_N += after_target_N**2 - utilization_H[targets] ** 2
+        deviation_N = np.sqrt(np.maximum(squares_N / hosts - (sum_N / hosts) ** 2, 0.0))
+        gain_N += np.sqrt(max(squares / hosts - (total / hosts) ** 2, 0.0)) - deviation_N
+    return gain_N

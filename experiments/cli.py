@@ -1,0 +1,256 @@
+"""The command line: options in, one sentence or one table out. What the commands do stands in the modules they call.
+
+Nothing heavy is imported here: planning from a bundle must never load torch, and `quell --help` should not wait.
+Exit codes: 0 done; 1 a plan that `quell check` finds invalid; 2 bad input or a fault outside, told in one sentence;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__
+from ..env.model.errors import QuellError
+from .terminal import console, fail, notice
+
+app = typer.Typer(
+    name="quell",
+    help="A scheduler that quells resource contention in virtualised clusters.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="List and fetch public traces.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Snapshot = Annotated[Path, typer.Argument(help="A quell.cluster/1 document.", show_default=False)]
+PlannerName = Annotated[
+    str, typer.Option("--planner", "-p", help="none, spread, ads, or the path of an exported policy (.quell).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
+Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
+VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
+Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
+Episodes = Annotated[int, typer.Option(min=1, help="Days to simulate; every planner sees the same ones.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Store = Annotated[str, typer.Option(help="MLflow store.")]
+INTERRUPTED = 130
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+class PartName(StrEnum):
+    """Parts of a trace."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    ALL = "all"
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"quell {__version__}")
+        raise typer.Exit()
+
+
+@app.command()
+def run(
+    workload: Workload = "synthetic",
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, in minutes.")] = 5.0,
+    hosts: Hosts = 8,
+    vms_per_host: VmsPerHost = 15,
+    load: Load = 0.65,
+    episodes: Episodes = 20,
+    seed: Seed = 1,
+    output: Annotated[Path, typer.Option(help="Folder for the report, the plots and the bundle.")] = Path(
+        "quell-output"
+    ),
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """The main job: simulate, train, evaluate, export; all tracked in MLflow, told in one table and a report."""
+    from .run import RunConfig, how_to_go_on, run_main_job
+
+    config = RunConfig(workload, budget_minutes, hosts, vms_per_host, load, episodes, seed, str(output), store)
+    try:
+        outcome = run_main_job(config)
+    except KeyboardInterrupt:
+        notice(how_to_go_on(config))
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        _print_json(outcome)
+
+
+@app.command()
+def plan(
+    snapshot: Snapshot,
+    planner: PlannerName = "ads",
+    as_json: Json = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
+) -> None:
+    """One plan for a snapshot: the moves, in order, or the reason why there are none."""
+    from ..env.model.files import write_atomically
+    from ..env.model.snapshot import plan_document
+    from .planning import plan_snapshot, plan_text
+
+    made = plan_snapshot(snapshot, planner)
+    document = plan_document(made)
+    if output is not None:
+        write_atomically(output, json.dumps(document, indent=2) + "\n")
+    if as_json:
+        _print_json(document)
+    else:
+        console.print(plan_text(made))
+
+
+@app.command()
+def check(
+    snapshot: Snapshot,
+    plan: Annotated[Path, typer.Argument(help="A quell.plan/1 document.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Judge any plan: exit 0 where it is valid, exit 1 and the violations where it is not."""
+    from .planning import check_plan
+
+    violations = check_plan(snapshot, plan)
+    if as_json:
+        found = [{"rule": v.reason.value, "move": v.move, "detail": v.detail} for v in violations]
+        _print_json({"valid": not violations, "violations": found})
+    elif violations:
+        for violation in violations:
+            console.print(str(violation), highlight=False, markup=False)
+    else:
+        console.print(f"{plan} is valid for {snapshot}", highlight=False, markup=False)
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    workload: Workload = "synthetic",
+    planner: Annotated[
+        list[str] | None,
+        typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, clairvoyant or a bundle's path."),
+    ] = None,
+    hosts: Hosts = 8,
+    vms_per_host: VmsPerHost = 15,
+    load: Load = 0.65,
+    episodes: Episodes = 1,
+    seed: Seed = 1,
+    part: Annotated[PartName, typer.Option(help="Part of the trace that VMs and days are drawn from.")] = PartName.ALL,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot of the first day (.png or .svg).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Days of a cluster under one or more planners: the cost terms, and a plot of utilization and moves."""
+    from ..env.world.workload import ClusterSpec
+    from .simulation import simulate_days
+
+    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load)
+    document = simulate_days(workload, planner or ["none", "ads"], spec, episodes, seed, part.value, plot, not as_json)
+    if as_json:
+        _print_json(document)
+
+
+@app.command()
+def train(
+    workload: Workload = "synthetic",
+    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, in minutes.")] = 5.0,
+    seed: Seed = 1,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.")] = Path("policy.quell"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "cpu",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
+    from .training import TrainCommand, train_and_export
+
+    outcome = train_and_export(TrainCommand(workload, budget_minutes, seed, str(output), device, store))
+    if as_json:
+        _print_json(outcome)
+
+
+@app.command()
+def evaluate(
+    planners: Annotated[
+        str, typer.Option(help="Names or bundle paths, separated by commas.")
+    ] = "none,spread,ads,clairvoyant",
+    workload: Workload = "synthetic",
+    hosts: Hosts = 8,
+    vms_per_host: VmsPerHost = 15,
+    load: Load = 0.65,
+    episodes: Episodes = 20,
+    seed: Seed = 1,
+    part: Annotated[PartName, typer.Option(help="Part of the trace; policies are trained on `train`.")] = PartName.TEST,
+    as_json: Json = False,
+) -> None:
+    """Planners side by side on the same unseen days, paired by seed, with intervals."""
+    from ..env.world.workload import ClusterSpec
+    from .simulation import evaluate_planners
+
+    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load)
+    document = evaluate_planners(workload, planners.split(","), spec, episodes, seed, part.value, not as_json)
+    if as_json:
+        _print_json(document)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="plan, env, or all.")] = "all",
+    as_json: Json = False,
+) -> None:
+    """Measure: seconds and cost of plans by cluster size; steps per CPU-second of the environment."""
+    from .benchmark import run_benchmarks
+
+    document = run_benchmarks(what, not as_json)
+    if as_json:
+        _print_json(document)
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """Public traces Quell can read: source, licence, size."""
+    from .data import list_data
+
+    document = list_data(not as_json)
+    if as_json:
+        _print_json(document)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A name from `quell data list`.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
+) -> None:
+    """Download a public trace: resumes where it was cut off, checks what came."""
+    from .data import fetch_data
+
+    fetch_data(name, to)
+
+
+def main() -> None:
+    """Entry point: errors become one sentence and an exit code, never a traceback."""
+    try:
+        app()
+    except QuellError as error:
+        fail(str(error))
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has left (`quell ... | head`): nothing to tell, nobody to tell it to
+        sys.exit(0)
+    except OSError as error:
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(2)

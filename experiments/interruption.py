@@ -1,0 +1,54 @@
+"""Being stopped: by Ctrl-C, by SIGTERM, by a terminal that closes; and work that must not be cut in two."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(SystemExit):
+    """The process was asked to stop by a signal."""
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP unwind the stack instead of ending the process on the spot."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Terminated(128 + number)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [number for number in STOP_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Holds back signals to stop, Ctrl-C too, until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *STOP_SIGNALS)}
+    before = {number: handler for number, handler in before.items() if handler is not None}  # None: not Python's
+    for number in before:
+        signal.signal(number, lambda found, _: held.append(found))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])

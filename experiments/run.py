@@ -1,0 +1,268 @@
+"""The main job, `quell run`: simulate, train, evaluate, export, report; every stage a run in MLflow."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..agents.manifest import Manifest
+from ..agents.train import TrainConfig, TrainedPolicy
+from ..env.model.errors import StoreError
+from ..env.model.files import write_atomically
+from ..env.world.rounds import EpisodeResult
+from ..env.world.split import PARTS, TracePart
+from ..env.world.traces import part
+from ..env.world.workload import ClusterSpec
+from .comparison import Comparison, compare
+from .evaluation import Suite
+from .planners import planner_factory
+from .plots import cost_figure, curves_figure, day_figure, difference_figure, to_bytes
+from .provenance import git_commit, versions
+from .report import PartFacts, ReportData, RunFacts, ShownDay, write_report
+from .simulation import load_workload, name_planners, run_suite
+from .terminal import console, notice, print_comparison
+from .tracking import Run, Tracker
+from .training import export_policy, train_watched, training_curves
+from .verdict import verdict
+
+BASELINES = ("none", "spread", "ads", "clairvoyant")
+LEARNED = "learned"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What `quell run` was asked.
+
+    Attributes:
+        workload: `synthetic`, `bitbrains:PATH` or `planetlab:PATH`.
+        budget_minutes: time for training.
+        hosts, vms_per_host, load: the clusters everything is evaluated on.
+        episodes: test days, each played by every planner.
+        seed: of everything that is drawn.
+        output: folder for report, plots and bundle.
+        store: MLflow store.
+    """
+
+    workload: str
+    budget_minutes: float
+    hosts: int
+    vms_per_host: int
+    load: float
+    episodes: int
+    seed: int
+    output: str
+    store: str
+
+    @property
+    def command(self) -> str:
+        """The command line that does it again."""
+        options = {
+            "workload": self.workload,
+            "budget-minutes": f"{self.budget_minutes:g}",
+            "hosts": self.hosts,
+            "vms-per-host": self.vms_per_host,
+            "load": self.load,
+            "episodes": self.episodes,
+            "seed": self.seed,
+            "output": self.output,
+            "store": self.store,
+        }
+        return "quell run " + " ".join(f"--{key} {shlex.quote(str(value))}" for key, value in options.items())
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the stages share."""
+
+    config: RunConfig
+    tracker: Tracker
+    parts: dict[str, TracePart]
+    suite: Suite
+    folder: Path
+
+    @property
+    def bundle(self) -> Path:
+        """Where the policy goes."""
+        return self.folder / "policy.quell"
+
+
+def run_main_job(config: RunConfig) -> dict[str, Any]:
+    """Does the whole job; prints the table and the verdict; returns the figures.
+
+    Raises:
+        QuellError: bad workload or cluster, or the store or the output folder cannot be written: told before any work.
+    """
+    started = time.monotonic()
+    spec = ClusterSpec(hosts=config.hosts, vms_per_host=config.vms_per_host, load=config.load)
+    folder = _writable_folder(config.output)
+    tracker = Tracker(config.store)
+    trace = load_workload(config.workload)
+    parts = {name: part(trace, name) for name in PARTS}
+    suite = Suite(parts["test"], spec, config.episodes, config.seed)
+    job = _Job(config, tracker, parts, suite, folder)
+    with tracker.run("quell run", tags={"quell.workload": config.workload}) as top:
+        top.parameters(config)
+        results = _simulate(job, top)
+        policy = _train(job, top)
+        results, manifest = _evaluate(job, top, policy, results)
+        comparison = compare(results)
+        report = _report(job, top, policy, results, comparison, manifest, time.monotonic() - started)
+    print_comparison(comparison, LEARNED)
+    console.print()
+    console.print(f"report  {report}", soft_wrap=True)
+    console.print(f"policy  {job.bundle}   (quell plan SNAPSHOT --planner {job.bundle})", soft_wrap=True)
+    console.print(f"runs    mlflow ui --backend-store-uri {tracker.store_uri}", soft_wrap=True)
+    return comparison.to_json() | {
+        "verdict": verdict(comparison, LEARNED),
+        "report": str(report),
+        "bundle": str(job.bundle),
+        "store": tracker.store_uri,
+        "run_id": top.run_id,
+        "wall_seconds": time.monotonic() - started,
+    }
+
+
+def how_to_go_on(config: RunConfig) -> str:
+    """What to tell somebody who interrupted the job."""
+    bundle = Path(config.output) / "policy.quell"
+    lines = [f"interrupted; what was finished is kept in {config.store} (mlflow ui --backend-store-uri {config.store})"]
+    if bundle.is_file():
+        lines.append(
+            f"compare the policy in {bundle}: quell evaluate --workload {shlex.quote(config.workload)} "
+            f"--planners {','.join((*BASELINES, str(bundle)))}"
+        )
+    lines.append(f"do it again: {config.command}")
+    return "\n".join(lines)
+
+
+def _writable_folder(output: str) -> Path:
+    """The output folder, made and tried out before any work starts."""
+    folder = Path(output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"--output {output}: cannot be made: {error.strerror or error}") from None
+    probe = folder / ".writable"
+    write_atomically(probe, "")
+    probe.unlink(missing_ok=True)
+    return folder
+
+
+def _simulate(job: _Job, top: Run) -> dict[str, list[EpisodeResult]]:
+    """The test days under the planners without learning."""
+    with job.tracker.run("simulate", parent=top) as run:
+        run.parameters(job.suite.spec, "cluster")
+        run.parameters({"episodes": job.suite.episodes, "seed": job.suite.seed})
+        results = run_suite(job.suite, name_planners(BASELINES), "test days")
+        _log_results(run, results)
+    return results
+
+
+def _train(job: _Job, top: Run) -> TrainedPolicy:
+    """A policy from the training part, chosen on the validation part."""
+    config = TrainConfig(seed=job.config.seed, budget_seconds=job.config.budget_minutes * 60)
+    with job.tracker.run("train", parent=top) as run:
+        policy = train_watched(job.parts["train"], job.parts["validation"], config, run, job.bundle)
+        figure = curves_figure(training_curves(policy))
+        if figure is not None:
+            run.figure("training.svg", figure)
+    return policy
+
+
+def _evaluate(
+    job: _Job, top: Run, policy: TrainedPolicy, baselines: dict[str, list[EpisodeResult]]
+) -> tuple[dict[str, list[EpisodeResult]], Manifest]:
+    """The policy, as it is exported and served, through the same test days; its figures go into the bundle."""
+    export_policy(policy, job.bundle, {"workload": job.suite.part.trace.name})
+    with job.tracker.run("evaluate", parent=top) as run:
+        learned = run_suite(job.suite, {LEARNED: planner_factory(str(job.bundle))}, "test days")
+        results = baselines | learned
+        _log_results(run, learned)
+        comparison = compare(results)
+    with job.tracker.run("export", parent=top) as run:
+        metrics = {"workload": job.suite.part.trace.name, "test": _manifest_figures(comparison)}
+        manifest = export_policy(policy, job.bundle, metrics)
+        run.artifact(job.bundle)
+        run.tag("quell.weights_sha256", manifest.weights_sha256)
+    return results, manifest
+
+
+def _manifest_figures(comparison: Comparison) -> dict[str, Any]:
+    """What the bundle says of the policy's test."""
+    summary, difference = comparison.summary(LEARNED), comparison.difference(LEARNED)
+    interval = difference.percent_interval if difference else None
+    return {
+        "episodes": comparison.episodes,
+        "cost_core_minutes": summary.cost_core_minutes.value if summary else None,
+        "difference_to_ads_percent": difference.percent if difference else None,
+        "interval_percent": [interval.low, interval.high] if interval else None,
+        "violations": summary.violations if summary else None,
+    }
+
+
+def _report(
+    job: _Job,
+    top: Run,
+    policy: TrainedPolicy,
+    results: Mapping[str, Sequence[EpisodeResult]],
+    comparison: Comparison,
+    manifest: Manifest,
+    wall_seconds: float,
+) -> Path:
+    """Plots and report, in the output folder and in MLflow."""
+    episode = next(job.suite.build())
+    shown = {name: results[name][0] for name in ("ads", LEARNED)}
+    curves = training_curves(policy)
+    figures = {
+        "costs.svg": cost_figure(comparison),
+        "difference.svg": difference_figure(comparison),
+        "day.svg": day_figure(shown, episode.inventory),
+        "training.svg": curves_figure(curves),
+    }
+    for name, figure in figures.items():
+        if figure is not None:
+            write_atomically(job.folder / name, to_bytes(figure, "svg"))
+            top.artifact(job.folder / name, "plots")
+    facts = RunFacts(
+        workload=job.config.workload,
+        parts=tuple(PartFacts.of(p) for p in job.parts.values()),
+        cluster=job.suite.spec,
+        seed=job.config.seed,
+        budget_minutes=job.config.budget_minutes,
+        wall_seconds=wall_seconds,
+        finished=datetime.now(UTC),
+        command=job.config.command,
+        git_commit=git_commit(),
+        versions=versions(),
+    )
+    data = ReportData(
+        title="Quell: learned policy against rules",
+        comparison=comparison,
+        facts=facts,
+        learned=LEARNED,
+        day=ShownDay(f"{episode.day_name}, seed {episode.seed}", shown, episode.inventory),
+        curves=curves,
+        bundle=(str(job.bundle), manifest),
+        notes=episode.notes,
+    )
+    report = job.folder / "report.html"
+    write_report(report, data)
+    top.artifact(report)
+    top.tag("quell.verdict", verdict(comparison, LEARNED))
+    notice(f"report written: {report}")
+    return report
+
+
+def _log_results(run: Run, results: Mapping[str, Sequence[EpisodeResult]]) -> None:
+    """Every episode's figures as metrics by step, and all of them as a table."""
+    rows = []
+    for name, episodes in results.items():
+        for i, result in enumerate(episodes):
+            run.metrics({f"{name}/{key}": value for key, value in result.figures.items()}, i)
+            rows.append({"planner": name, "seed": result.seed} | result.figures)
+    run.table("episodes", rows)

@@ -1,0 +1,138 @@
+"""Training a policy and exporting it, watched: progress in the terminal, curves in MLflow, the best policy at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..agents.export import export_bundle
+from ..agents.manifest import Manifest, ManifestFields
+from ..agents.train import TrainConfig, TrainedPolicy, train
+from ..env.gym.features import SCHEMA
+from ..env.model.errors import QuellError
+from ..env.world.split import TracePart
+from ..env.world.traces import part
+from .plots import Curves, Series
+from .provenance import git_commit
+from .simulation import load_workload
+from .terminal import OnProgress, console, notice, progress
+from .tracking import Run, Tracker
+
+DEVICES = ("cpu", "cuda", "auto")
+
+
+class Watcher:
+    """Follows a training: tells its phases, logs its figures, remembers the best policy so far."""
+
+    def __init__(self, run: Run, on_progress: OnProgress) -> None:
+        self.best_policy: TrainedPolicy | None = None
+        self._run = run
+        self._on_progress = on_progress
+
+    def phase(self, name: str, detail: str) -> None:
+        """A new phase begins."""
+        notice(f"training: {name}: {detail}")
+
+    def progress(self, done_seconds: float, total_seconds: float) -> None:
+        """So much of the budget is used."""
+        self._on_progress(round(min(done_seconds, total_seconds)), round(total_seconds))
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Figures of one step."""
+        self._run.metrics(values, step)
+
+    def best(self, policy: TrainedPolicy) -> None:
+        """Validation has improved."""
+        self.best_policy = policy
+
+
+def train_watched(
+    train_part: TracePart, validation_part: TracePart, config: TrainConfig, run: Run, bundle: Path
+) -> TrainedPolicy:
+    """Trains under an MLflow run; when it is interrupted, the best policy so far is exported before it ends.
+
+    Args:
+        train_part: VMs and days to learn from.
+        validation_part: VMs and days to choose the policy by.
+        config: budget, seed and the rest.
+        run: where figures are logged.
+        bundle: where the policy goes when the training is interrupted.
+    """
+    run.parameters(config)
+    with progress("training (seconds)", round(config.budget_seconds)) as on_progress:
+        watcher = Watcher(run, on_progress)
+        try:
+            policy = train(train_part, validation_part, config, watcher)
+        except KeyboardInterrupt:
+            if watcher.best_policy is not None:
+                export_policy(watcher.best_policy, bundle, {"interrupted": True})
+                notice(f"training was interrupted; the best policy so far is in {bundle}")
+            raise
+    run.metrics(policy.metrics)
+    return policy
+
+
+def export_policy(policy: TrainedPolicy, path: Path, metrics: Mapping[str, Any]) -> Manifest:
+    """Writes the bundle of a policy.
+
+    Args:
+        policy: what was trained.
+        path: of the bundle.
+        metrics: figures for the manifest, beside those of the training.
+    """
+    fields = ManifestFields(
+        feature_schema=SCHEMA,
+        shortlist_size=policy.config.slots,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        quell_version=__version__,
+        git_commit=git_commit() or "",
+        training=asdict(policy.config),
+        metrics={**policy.metrics, **metrics},
+    )
+    return export_bundle(policy.scorer, path, fields)
+
+
+def training_curves(policy: TrainedPolicy) -> tuple[Curves, ...]:
+    """The curves of a training as panels, one for each phase and figure."""
+    return tuple(
+        Curves(name.replace("/", ": "), "step", name.split("/")[-1], (Series(name, tuple(points)),))
+        for name, points in policy.curves.items()
+        if points
+    )
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """What `quell train` was asked."""
+
+    workload: str
+    budget_minutes: float
+    seed: int
+    output: str
+    device: str
+    store: str
+
+
+def train_and_export(command: TrainCommand) -> dict[str, Any]:
+    """`quell train`: a policy from a workload's training part, chosen on its validation part, as a bundle.
+
+    Raises:
+        QuellError: bad workload or device, or the store or the bundle cannot be written.
+    """
+    if command.device not in DEVICES:
+        raise QuellError(f"--device {command.device}: it must be one of {', '.join(DEVICES)}")
+    tracker = Tracker(command.store)
+    trace = load_workload(command.workload)
+    config = TrainConfig(seed=command.seed, budget_seconds=command.budget_minutes * 60, device=command.device)
+    output = Path(command.output)
+    with tracker.run("train") as run:
+        run.parameters(command, "command")
+        policy = train_watched(part(trace, "train"), part(trace, "validation"), config, run, output)
+        manifest = export_policy(policy, output, {"workload": trace.name})
+        run.artifact(output)
+    console.print(f"bundle: {output} (weights sha256 {manifest.weights_sha256[:12]})", soft_wrap=True)
+    return {"bundle": str(output), "weights_sha256": manifest.weights_sha256, "metrics": dict(policy.metrics)}
