@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 SQLITE_PREFIX = "sqlite:///"
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 ARTIFACTS_FOLDER = "mlartifacts"
 LOCK_SECONDS = 20.0
 CHECKED_BYTES = 64 * 2**20  # larger stores are not read through at each start
@@ -54,6 +55,8 @@ def open_store(uri: str) -> Store:
     """
     if "://" not in uri:
         raise StoreError(f"store {uri}: is no URI; for a file write {SQLITE_PREFIX}{uri}")
+    if uri.partition("://")[0].partition("+")[0] not in SCHEMES:
+        raise StoreError(f"store {uri}: MLflow knows no such kind; it knows {', '.join(SCHEMES)}")
     _quiet_mlflow()
     if not uri.startswith("sqlite:"):
         return Store(uri, _probe(uri, uri), None)
@@ -108,7 +111,9 @@ def _probe(uri: str, shown_uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
     except Exception as error:  # MLflow and SQLAlchemy raise all sorts here
         reason = told(error)
-        if "schema" in reason:
+        if "Max retries exceeded" in reason:
+            reason = "does not answer"
+        elif "schema" in reason:
             reason = f"is of another MLflow version; back it up, then run: mlflow db upgrade {shown_uri}"
         raise StoreError(f"store {shown_uri}: {reason}") from error
     return client
@@ -129,16 +134,18 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 def _sqlite_path(uri: str) -> Path:
     """The absolute path of a SQLite store."""
     name = uri.removeprefix(SQLITE_PREFIX)
-    if name == uri or not name or name == ":memory:" or "?" in name:
+    if name == uri or name in ("", ":memory:") or "?" in name or "\0" in name:
         raise StoreError(f"store {uri}: must name a file, as in {SQLITE_PREFIX}mlflow.db")
     path = Path(name).absolute()
     try:
-        if path.is_dir():
-            raise StoreError(f"store {uri}: is a folder, not a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.exists()  # of a path that no file can have this raises
-    except (OSError, ValueError) as error:
-        raise StoreError(f"store {uri}: cannot be made: {getattr(error, 'strerror', None) or error}") from error
+        is_folder = path.is_dir()
+    except FileExistsError as error:
+        raise StoreError(f"store {uri}: {path.parent} is not a folder") from error
+    except OSError as error:
+        raise StoreError(f"store {uri}: cannot be made: {error.strerror}") from error
+    if is_folder:
+        raise StoreError(f"store {uri}: is a folder, not a file")
     if not os.access(path.parent, os.W_OK):
         raise StoreError(f"store {uri}: its folder cannot be written")
     return path

@@ -1,9 +1,10 @@
 """HA reservation (R7): whichever hosts fail, their `ha` VMs must find room on the others.
 
-Whether the VMs of failed hosts fit elsewhere is a bin packing problem. It is searched best fit first, most
-constrained VM first, with backtracking up to `SEARCH_LIMIT` placements; a case undecided by then counts as "no room":
-the contract allows a stricter test, never a laxer one. Who restarts where after a real failure is answered by the
-same search.
+Whether the VMs of failed hosts fit elsewhere is a bin packing problem. Counting decides most of the hopeless cases; the
+others are searched best fit first, most constrained VM first, with backtracking up to `SEARCH_LIMIT` placements. The
+contract allows a stricter test, never a laxer one: after a move, a case undecided by then counts as "no room"; before
+a plan, where "no room" would set the rule aside, it counts as room. Who restarts where after a real failure is
+answered by the same search.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ def has_reservation(state: State) -> bool:
     return first_unsurvivable(state) is None
 
 
-def first_unsurvivable(state: State) -> tuple[int, ...] | None:
-    """The first set of hosts whose failure would leave an `ha` VM without a host, or None."""
+def first_unsurvivable(state: State, *, is_undecided_lost: bool = True) -> tuple[int, ...] | None:
+    """The first set of hosts whose failure would leave an `ha` VM without a host, or None.
+
+    Args:
+        state: the state before the failure.
+        is_undecided_lost: whether a failure counts for which the search ended without an answer.
+    """
     if not state.inventory.high_availability.is_guaranteed:
         return None
     profiles_H = profiles_by_host(state)
     for failed in failure_scenarios(state):
-        if restart_hosts(state, failed, profiles_H) is None:
+        restart, is_certain = _restart(state, failed, profiles_H)
+        if restart is None and (is_certain or is_undecided_lost):
             return failed
     return None
 
@@ -62,15 +69,34 @@ def restart_hosts(
         failed: indices of the hosts that fail.
         profiles_H: `profiles_by_host(state)`, where the caller has it already.
     """
+    return _restart(state, failed, profiles_H if profiles_H is not None else profiles_by_host(state))[0]
+
+
+def _restart(
+    state: State, failed: tuple[int, ...], profiles_H: list[list[GpuProfile]]
+) -> tuple[dict[int, int] | None, bool]:
+    """Where each victim restarts, or None; and whether that is certain."""
     inventory = state.inventory
     hit = victims(state, failed)
     is_survivor_H = inventory.is_up_H.copy()
     is_survivor_H[list(failed)] = False
     free_H = np.where(is_survivor_H, inventory.limit_HR[:, MEMORY] - state.used_HR[:, MEMORY], -1.0)
-    if state.demand_MR[hit, MEMORY].sum() > free_H[free_H > 0].sum() + TOLERANCE:
-        return None
-    profiles = [list(p) for p in (profiles_H if profiles_H is not None else profiles_by_host(state))]
-    return _Restart(state, free_H, profiles, is_survivor_H).search(hit)
+    if _is_hopeless(state.demand_MR[hit, MEMORY], free_H):
+        return None, True
+    search = _Restart(state, free_H, [list(profiles) for profiles in profiles_H], is_survivor_H)
+    found = search.search(hit)
+    return found, found is not None or search.tries_left > 0
+
+
+def _is_hopeless(need_N: Array, free_H: Array) -> bool:
+    """Whether counting alone shows that these needs (GiB) do not fit into what is free (GiB).
+
+    The sum must fit, and for every size: as many VMs of at least that size as the hosts have room for. Rounding is on
+    the side of "may fit".
+    """
+    free_H, sizes_N = np.maximum(free_H, 0.0), np.sort(need_N[need_N > 0])
+    places_N = np.floor(free_H[None, :] / sizes_N[:, None] + TOLERANCE).sum(axis=1)
+    return bool(need_N.sum() > free_H.sum() + TOLERANCE or (places_N < np.arange(sizes_N.size, 0, -1)).any())
 
 
 class _Restart:

@@ -80,10 +80,10 @@ def unresolved_H(state: State) -> BoolArray:
 
 
 def swap_gib_H(state: State) -> np.ndarray:
-    """Memory swapped out on each host, GiB; shape (H,)."""
+    """Memory swapped out on each host, GiB; 0 where no VM swaps by more than the tolerance; shape (H,)."""
     V = state.inventory.vm_count
-    placed = np.flatnonzero(state.host_of_M[:V] != NOWHERE)
-    return np.bincount(state.host_of_M[placed], weights=state.swap_V[placed], minlength=state.inventory.host_count)
+    swapping = np.flatnonzero((state.host_of_M[:V] != NOWHERE) & (state.swap_V > TOLERANCE))
+    return np.bincount(state.host_of_M[swapping], weights=state.swap_V[swapping], minlength=state.inventory.host_count)
 
 
 def unevacuated_H(state: State) -> BoolArray:

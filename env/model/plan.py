@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from .cluster import TOLERANCE
 from .contention import Contention, contentions
 from .cost import migration_cost_M, node_score_H
+from .memory import Resize, missing_resizes, wrong_resizes
 from .rules import Reason, Violation, check_move, is_ha_binding, resolved, vm_vm_affinity
 from .state import State
 
@@ -43,15 +44,6 @@ class Move:
     target: str
     cost_gib: float
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class Resize:
-    """Physical memory an overcommit VM gets once the moves are done."""
-
-    vm: str
-    host: str
-    memory_gib: float
 
 
 @dataclass(frozen=True)
@@ -132,47 +124,52 @@ def validate(
             they can are run with False; R1-R8 bind them all the same.
         cluster_name: the cluster's name, where the plan's `cluster` is to be held against it.
     """
-    broken: list[Violation] = list(_contradictions(plan))
-    if cluster_name is not None and plan.cluster != cluster_name:
-        broken.append(Violation(Reason.PLAN, f"the plan is for cluster {plan.cluster!r}, the snapshot is {cluster_name!r}"))
+    broken = [Violation(Reason.PLAN, detail) for detail in _contradictions(state, plan, cluster_name)]
     is_ha_enforced = bool(plan.moves) and is_ha_binding(state)
     cost_M = migration_cost_M(state)
     after = state
     for i, move in enumerate(plan.moves):
-        try:
-            m, target = dense_move(state, move)
-            source = state.inventory.host_index[move.source]
-        except KeyError as error:
-            broken.append(Violation(Reason.PLAN, f"{error.args[0]!r} is not in the cluster", i))
-            return tuple(broken)
-        if after.host_of_M[m] != source:
-            broken.append(Violation(Reason.R2_HOST_STATE, f"{move.id} is {_place(after, m)}, not on {move.source}", i))
+        if unknown := _unknown(state, move):
+            return (*broken, Violation(Reason.PLAN, unknown, i))
+        m, target = dense_move(state, move)
         if abs(move.cost_gib - cost_M[m]) > COST_TOLERANCE_GIB:
             detail = f"{move.id} costs {cost_M[m]:.2f} GiB, the plan says {move.cost_gib:.2f}"
             broken.append(Violation(Reason.PLAN, detail, i))
-        rules_broken = check_move(after, m, target, is_ha_enforced=is_ha_enforced)
-        broken += [replace(violation, move=i) for violation in rules_broken]
-        if any(v.move == i and v.reason is not Reason.PLAN for v in broken):
-            return tuple(broken)
+        forbidden = [replace(v, move=i) for v in check_move(after, m, target, is_ha_enforced=is_ha_enforced)]
+        if after.host_of_M[m] != state.inventory.host_index[move.source]:
+            detail = f"{move.id} is {_place(after, m)}, not on {move.source}"
+            forbidden.insert(0, Violation(Reason.R2_HOST_STATE, detail, i))
+        if forbidden:
+            return (*broken, *forbidden)
         after = after.moved(m, target)
     broken += vm_vm_affinity(state, after)
+    broken += [Violation(Reason.PLAN, detail) for detail in wrong_resizes(after, plan.resizes)]
     if must_resolve and plan.status is Status.PLANNED:
         broken += resolved(after)
-    if plan.status is Status.NO_CONTENTION and contentions(state):
-        first = contentions(state)[0]
-        broken.append(Violation(Reason.PLAN, f"status is no-contention, but {first.host} has {first.kind} contention"))
+        broken += [Violation(Reason.R9_UNRESOLVED, detail) for detail in missing_resizes(state, after, plan.resizes)]
     return tuple(broken)
 
 
-def _contradictions(plan: Plan) -> list[Violation]:
-    """What is wrong with the document itself: moves under a status that has none, a sum that is none."""
-    found = []
+def _contradictions(state: State, plan: Plan, cluster_name: str | None) -> Iterator[str]:
+    """What is wrong with the document itself: another cluster, a status that does not fit, a sum that is none."""
+    if cluster_name is not None and plan.cluster != cluster_name:
+        yield f"the plan is for cluster {plan.cluster!r}, the snapshot is {cluster_name!r}"
     if plan.moves and plan.status not in (Status.PLANNED, Status.PLACED):
-        found.append(Violation(Reason.PLAN, f"status {plan.status} goes with no moves, the plan has {len(plan.moves)}"))
+        yield f"status {plan.status} goes with no moves, the plan has {len(plan.moves)}"
+    if plan.status is Status.NO_CONTENTION and (found := contentions(state)):
+        yield f"status is no-contention, but {found[0].host} has {found[0].kind} contention"
     total_gib = sum(move.cost_gib for move in plan.moves)
     if abs(plan.cost_gib - total_gib) > COST_TOLERANCE_GIB * max(1, len(plan.moves)) + TOLERANCE:
-        found.append(Violation(Reason.PLAN, f"cost_gib is {plan.cost_gib:.2f}, the moves add up to {total_gib:.2f}"))
-    return found
+        yield f"cost_gib is {plan.cost_gib:.2f}, the moves add up to {total_gib:.2f}"
+
+
+def _unknown(state: State, move: Move) -> str | None:
+    """The id in a move that the cluster does not have, in a sentence."""
+    inventory = state.inventory
+    if move.id not in (inventory.vm_index if move.kind is MoveKind.VM else inventory.session_index):
+        return f"there is no {'VM' if move.kind is MoveKind.VM else 'session'} {move.id} in the cluster"
+    unknown = [host for host in (move.source, move.target) if host not in inventory.host_index]
+    return f"there is no host {unknown[0]} in the cluster" if unknown else None
 
 
 def _place(state: State, m: int) -> str:

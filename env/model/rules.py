@@ -54,7 +54,10 @@ def memory(state: State, m: int, target: int) -> str | None:
     if used_gib + need_gib <= state.inventory.limit_HR[target, MEMORY]:
         return None
     host = state.inventory.hosts[target]
-    return f"{_name(state, m)} needs {need_gib:.2f} GiB, {host.id} has {host.memory_gib - used_gib:.2f} GiB free"
+    free_gib = host.memory_gib - used_gib
+    if free_gib < 0:
+        return f"{_name(state, m)} cannot go to {host.id}, which lacks {-free_gib:.2f} GiB itself"
+    return f"{_name(state, m)} needs {need_gib:.2f} GiB, {host.id} has {free_gib:.2f} GiB free"
 
 
 def host_state(state: State, m: int, target: int) -> str | None:
@@ -120,9 +123,9 @@ def no_new_contention(state: State, m: int, target: int) -> str | None:
             after = after_R[resource] / inventory.capacity_HR[target, resource]
             limit = inventory.settings.cpu_threshold if resource == CPU else inventory.settings.storage_cpu_threshold
             host = inventory.hosts[target].id
-            return (
-                f"{_name(state, m)} would bring the {what} of {host} to {after:.1%}, threshold {limit:.1%}"
-            )
+            if state.used_HR[target, resource] > inventory.limit_HR[target, resource]:
+                return f"{_name(state, m)} cannot go to {host}, whose {what} is above its threshold of {limit:.1%}"
+            return f"{_name(state, m)} would bring the {what} of {host} to {after:.1%}, threshold {limit:.1%}"
     return None
 
 
@@ -150,8 +153,9 @@ def check_move(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tu
 
 
 def is_ha_binding(state: State) -> bool:
-    """Whether R7 binds a plan that starts in this state: guaranteed mode, and the reservation holds now."""
-    return state.inventory.high_availability.is_guaranteed and first_unsurvivable(state) is None
+    """Whether R7 binds a plan that starts in this state: guaranteed mode, and the reservation is not lost already."""
+    is_guaranteed = state.inventory.high_availability.is_guaranteed
+    return is_guaranteed and first_unsurvivable(state, is_undecided_lost=False) is None
 
 
 def allowed_moves_MH(state: State) -> BoolArray:

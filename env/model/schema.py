@@ -6,12 +6,13 @@ This is an untrusted edge, so pydantic stands here and only here. What a documen
 from __future__ import annotations
 
 import json
-import math
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
 from .cluster import Settings
 from .contention import ContentionKind
@@ -22,21 +23,29 @@ PLAN_FORMAT = "quell.plan/1"
 MAX_BYTES = 512 * 1024 * 1024  # a snapshot of 4,000 VMs with a day of samples is a tenth of it
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is not a finite number")
+NUMBER, LIST = "(number)", "(list)"  # pydantic puts these into the location of an error inside `Samples`
+
+
+def _no_boolean(value: object) -> object:
+    """Lets everything but true and false pass; to Python, true is 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be 1 or 2")
     return value
 
 
 Name = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, AfterValidator(_finite), Field(gt=0)]
-NotNegative = Annotated[float, AfterValidator(_finite), Field(ge=0)]
-Share = Annotated[float, AfterValidator(_finite), Field(gt=0, le=1)]
-Samples = NotNegative | Annotated[list[NotNegative], Field(min_length=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+SampleList = Annotated[list[NotNegative], Field(min_length=1)]
+Samples = Annotated[
+    Annotated[NotNegative, Tag(NUMBER)] | Annotated[SampleList, Tag(LIST)],
+    Discriminator(lambda value: LIST if isinstance(value, list) else NUMBER),
+]
 
 
 class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class GpuDocument(Document):
@@ -95,7 +104,7 @@ class PolicyDocument(Document):
 
 class HighAvailabilityDocument(Document):
     mode: Literal["guaranteed", "best-effort"] = "best-effort"
-    host_failures: Literal[1, 2] = 1
+    host_failures: Annotated[Literal[1, 2], BeforeValidator(_no_boolean)] = 1
 
 
 class SettingsDocument(Document):
@@ -164,19 +173,28 @@ def read_json(path: Path) -> object:
         keys = [key for key, _ in pairs]
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise DocumentError(f"{path}: key {twice!r} stands twice in one object")
+            raise DocumentError(f"{path}: key {show(twice)} stands twice in one object")
         return dict(pairs)
 
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(f"{path}: {path.stat().st_size:,} bytes, more than the {MAX_BYTES:,} allowed")
-        return json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=no_duplicates)
+        text = path.read_bytes().decode("utf-8-sig")
+        if not text.strip():
+            raise DocumentError(f"{path}: the file is empty")
+        return json.loads(text, object_pairs_hook=no_duplicates)
     except OSError as error:
         raise DocumentError(f"{path}: cannot be read: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
-        raise DocumentError(f"{path}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise DocumentError(f"{path}: not JSON: {error}") from None
+        fault = error.msg[0].lower() + error.msg[1:].removesuffix(" at")
+        raise DocumentError(f"{path}: not JSON: {fault} at line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise DocumentError(f"{path}: not UTF-8: byte {byte:#04x} at position {error.start}") from None
+    except RecursionError:
+        raise DocumentError(f"{path}: lists and objects are nested too deeply") from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise DocumentError(f"{path}: a number has too many digits") from None
 
 
 D = TypeVar("D", bound=Document)
@@ -185,68 +203,92 @@ D = TypeVar("D", bound=Document)
 def parse(model: type[D], expected_format: str, raw: object, where: str) -> D:
     """Checks a document against its model; the first error becomes one sentence."""
     if not isinstance(raw, dict):
-        raise DocumentError(f"{where}: a {expected_format} document is a JSON object, not {show(raw)}")
-    if raw.get("format") != expected_format:
-        raise DocumentError(f"{where}: format is {show(raw.get('format'))}, expected {expected_format!r}")
+        raise DocumentError(f"{where}: must be a JSON object ({expected_format}), not {show(raw)}")
+    if "format" not in raw:
+        raise DocumentError(f"{where}: format: required key is missing (must be {show(expected_format)})")
+    if raw["format"] != expected_format:
+        raise DocumentError(f"{where}: format: must be {show(expected_format)}, not {show(raw['format'])}")
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise DocumentError(f"{where}: {_sentence(model, error)}") from None
+        raise DocumentError(f"{where}: {_sentence(model, error.errors())}") from None
 
 
-def _sentence(model: type[Document], error: ValidationError) -> str:
-    """The most telling of pydantic's errors: key's path, what is wrong, the value."""
-    errors = error.errors()
-    # A value that fits neither a number nor a list gives one error per alternative; the deepest one tells most.
-    first_key = errors[0]["loc"][: _stem(errors[0]["loc"])]
-    chosen = max((e for e in errors if e["loc"][: len(first_key)] == first_key), key=lambda e: len(_keys(e["loc"])))
-    path, kind = _path(chosen["loc"]), chosen["type"]
+_ALLOWED = {
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_too_short": "text of at least 1 character",
+    "string_unicode": "valid Unicode text",
+    "list_type": "a list",
+    "too_short": "a list of at least 1 entry",
+    "model_type": "an object",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+}
+"""What is allowed, in words, by the type of pydantic's error; braces take pydantic's figures."""
+
+
+def _sentence(model: type[Document], errors: list[ErrorDetails]) -> str:
+    """The first of pydantic's errors: key's path, what is allowed, the value."""
+    error = _misspelt(errors) or errors[0]
+    loc, kind, value = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
-        known = _known_keys(model, chosen["loc"][:-1])
-        near = get_close_matches(str(chosen["loc"][-1]), known, n=1)
-        return f"{path}: unknown key" + (f" (did you mean {near[0]!r}?)" if near else f"; known are {', '.join(known)}")
+        known = _known_keys(model, loc[:-1])
+        near = get_close_matches(str(loc[-1]), known, n=1)
+        hint = f" (did you mean {show(near[0])}?)" if near else f"; known are {', '.join(known)}"
+        return f"{key_path(loc)}: unknown key{hint}"
     if kind == "missing":
-        return f"{path}: required key is missing"
-    message = chosen["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:] if not message.startswith(("NaN", "inf")) else message
-    return f"{path}: {show(chosen['input'])}: {message}"
+        return f"{key_path(loc)}: required key is missing"
+    if kind == "value_error":
+        return f"{key_path(loc)}: {error['ctx']['error']}, not {show(value)}"
+    allowed = _ALLOWED[kind].format(**error.get("ctx", {})).replace("'", '"') if kind in _ALLOWED else error["msg"]
+    if kind == "float_type" and loc[-1] == NUMBER:
+        allowed = "a number or a list of numbers"
+    return f"{key_path(loc) or 'document'}: must be {allowed}, not {show(value)}"
 
 
-def _keys(loc: tuple[int | str, ...]) -> list[int | str]:
-    """A pydantic location without the names of union alternatives."""
-    return [
-        k for k in loc if isinstance(k, int) or ("[" not in k and k not in ("float", "list", "int", "function-after"))
-    ]
+def _misspelt(errors: list[ErrorDetails]) -> ErrorDetails | None:
+    """The unknown key that was meant to be the required one the first error misses."""
+    if errors[0]["type"] != "missing":
+        return None
+    loc = errors[0]["loc"]
+    unknown = [e for e in errors if e["type"] == "extra_forbidden" and e["loc"][:-1] == loc[:-1]]
+    return next((e for e in unknown if get_close_matches(str(e["loc"][-1]), [str(loc[-1])])), None)
 
 
-def _stem(loc: tuple[int | str, ...]) -> int:
-    """How many leading entries of a location are keys of the document."""
-    return len(loc) if len(_keys(loc)) == len(loc) else next(i for i, k in enumerate(loc) if not _keys((k,)))
-
-
-def _path(loc: tuple[int | str, ...]) -> str:
+def key_path(loc: tuple[int | str, ...]) -> str:
     """A location as people write it: vms[3].cpu_demand_cores[7]."""
     path = ""
-    for key in _keys(loc):
-        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else key
-    return path or "document"
+    for key in loc:
+        if isinstance(key, int):
+            path += f"[{key}]"
+        elif key not in (NUMBER, LIST):
+            path += ("." if path else "") + (key if re.fullmatch(r"[\w-]+", key, re.ASCII) else show(key))
+    return path
 
 
 def _known_keys(model: type[Document], loc: tuple[int | str, ...]) -> list[str]:
     """The keys of the object that a location leads to."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
-    for key in [None, *_keys(loc)]:
+    for key in (None, *loc):
         if key is not None:
-            node = node.get("items", {}) if isinstance(key, int) else node.get("properties", {}).get(key, {})
+            node = node["items"] if isinstance(key, int) else node["properties"][key]
         for option in node.get("anyOf", []):
             node = option if "$ref" in option else node
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return list(node.get("properties", {}))
+    return list(node["properties"])
 
 
 def show(value: object) -> str:
-    """A value as it stands in an error: short."""
-    text = json.dumps(value, default=str) if not isinstance(value, float) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value as it stands in an error: as JSON, short."""
+    if isinstance(value, list | dict) and value:
+        return "a list" if isinstance(value, list) else "an object"
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

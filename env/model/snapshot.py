@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,7 +40,10 @@ from .schema import (
     VmDocument,
     parse,
     read_json,
+    show,
 )
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 
 def read_snapshot(path: Path) -> Cluster:
@@ -103,7 +108,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for m in plan.moves
         ],
         "cost_gib": round(plan.cost_gib, 4),
-        "resizes": [{"vm": r.vm, "host": r.host, "memory_gib": r.memory_gib} for r in plan.resizes],
+        "resizes": [{"vm": r.vm, "host": r.host, "memory_gib": round(r.memory_gib, 4)} for r in plan.resizes],
         "solve_seconds": round(plan.solve_seconds, 4),
     }
 
@@ -127,9 +132,10 @@ def snapshot_document(cluster: Cluster) -> dict[str, Any]:
     changed = {k: v for k, v in vars(settings).items() if v != getattr(Settings(), k)}
     if changed:
         document["settings"] = changed
-    if inventory.high_availability.is_guaranteed:
-        failures = inventory.high_availability.host_failures
-        document["high_availability"] = {"mode": "guaranteed", "host_failures": failures}
+    ha = inventory.high_availability
+    if ha != HighAvailability():
+        mode = "guaranteed" if ha.is_guaranteed else "best-effort"
+        document["high_availability"] = {"mode": mode, "host_failures": ha.host_failures}
     return document
 
 
@@ -139,26 +145,24 @@ class _KeyedError(ValueError):
 
 def _to_cluster(document: ClusterDocument) -> Cluster:
     """The model from a well-formed document; what contradicts itself raises `_KeyedError`."""
-    host_index = _index("hosts", [h.id for h in document.hosts])
-    homes = [vm.host for vm in document.vms]
-    vm_index = _index("vms", [v.id for v in document.vms], homes)
-    session_documents = [
-        (g, s, session) for g, group in enumerate(document.volume_groups) for s, session in enumerate(group.sessions)
+    host_index = _index((f"hosts[{h}]", host.id) for h, host in enumerate(document.hosts))
+    vm_index = _index(((f"vms[{v}]", vm.id) for v, vm in enumerate(document.vms)), [vm.host for vm in document.vms])
+    sessions = [
+        (f"volume_groups[{g}].sessions[{s}]", group.id, session)
+        for g, group in enumerate(document.volume_groups)
+        for s, session in enumerate(group.sessions)
     ]
-    _index("volume_groups", [g.id for g in document.volume_groups])
-    _index("volume_groups sessions", [session.id for _, _, session in session_documents])
-    _index("policies", [p.id for p in document.policies])
+    _index((f"volume_groups[{g}]", group.id) for g, group in enumerate(document.volume_groups))
+    _index((path, session.id) for path, _, session in sessions)
+    _index((f"policies[{i}]", policy.id) for i, policy in enumerate(document.policies))
     host_of = [_lookup(host_index, vm.host, f"vms[{v}].host", "host") for v, vm in enumerate(document.vms)]
-    host_of += [
-        _lookup(host_index, session.controller, f"volume_groups[{g}].sessions[{s}].controller", "host")
-        for g, s, session in session_documents
-    ]
+    host_of += [_lookup(host_index, session.controller, f"{path}.controller", "host") for path, _, session in sessions]
     for v, vm in enumerate(document.vms):
         _check_memory(vm, v)
     inventory = Inventory(
         hosts=tuple(_host(h, i) for i, h in enumerate(document.hosts)),
         vms=tuple(_vm(vm) for vm in document.vms),
-        sessions=tuple(Session(session.id, document.volume_groups[g].id) for g, _, session in session_documents),
+        sessions=tuple(Session(session.id, group) for _, group, session in sessions),
         rules=tuple(_rule(p, i, vm_index, host_index) for i, p in enumerate(document.policies)),
         settings=Settings(**document.settings.model_dump()),
         high_availability=HighAvailability(
@@ -166,7 +170,7 @@ def _to_cluster(document: ClusterDocument) -> Cluster:
         ),
     )
     storage = [vm.storage_cpu_demand_cores for vm in document.vms]
-    storage += [session.storage_cpu_demand_cores for _, _, session in session_documents]
+    storage += [session.storage_cpu_demand_cores for _, _, session in sessions]
     return make_cluster(
         inventory,
         host_of,
@@ -179,14 +183,17 @@ def _to_cluster(document: ClusterDocument) -> Cluster:
     )
 
 
-def _index(what: str, ids: list[str], homes: list[str | None] | None = None) -> dict[str, int]:
-    """Id -> position; an id that stands twice is an error."""
+def _index(paths_and_ids: Iterable[tuple[str, str]], homes: Sequence[str | None] = ()) -> dict[str, int]:
+    """Id -> position; an id that stands twice is an error. `homes`: the host of each, to name two that differ."""
     index: dict[str, int] = {}
-    for i, name in enumerate(ids):
+    paths: list[str] = []
+    for path, name in paths_and_ids:
         if name in index:
-            where = f" (on {homes[index[name]]} and on {homes[i]})" if homes else ""
-            raise _KeyedError(f"{what}[{i}].id: {name!r} is already the id of {what}[{index[name]}]{where}")
-        index[name] = i
+            two = (homes[index[name]], homes[len(paths)]) if homes else (None, None)
+            hint = f" (on {two[0]} there, on {two[1]} here)" if all(two) and two[0] != two[1] else ""
+            raise _KeyedError(f"{path}.id: {show(name)} is the id of {paths[index[name]]} already{hint}")
+        index[name] = len(paths)
+        paths.append(path)
     return index
 
 
@@ -196,19 +203,21 @@ def _lookup(index: dict[str, int], name: str | None, path: str, what: str) -> in
         return NOWHERE
     if name not in index:
         near = get_close_matches(name, index, n=1)
-        raise _KeyedError(
-            f"{path}: {name!r} is no {what} of this cluster" + (f" (did you mean {near[0]!r}?)" if near else "")
-        )
+        hint = f" (did you mean {show(near[0])}?)" if near else ""
+        raise _KeyedError(f"{path}: {show(name)} is no {what} of this cluster{hint}")
     return index[name]
 
 
 def _time(text: str) -> datetime:
+    """An RFC 3339 time; Python alone would take all of ISO 8601, week dates and days without a time too."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.upper()) if RFC_3339.fullmatch(text.upper()) else None
     except ValueError:
-        raise _KeyedError(f"time: {text!r} is not an RFC 3339 time such as 2026-01-01T12:00:00Z") from None
+        time = None
+    if time is None:
+        raise _KeyedError(f"time: must be an RFC 3339 time such as 2026-01-01T12:00:00Z, not {show(text)}")
     if time.tzinfo is None:
-        raise _KeyedError(f"time: {text!r} has no UTC offset (write for example {text}Z)")
+        raise _KeyedError(f"time: {show(text)} has no UTC offset (such as Z or +01:00)")
     return time
 
 
@@ -229,15 +238,14 @@ def _check_memory(vm: VmDocument, v: int) -> None:
         if vm.overcommit and value is None:
             raise _KeyedError(f"vms[{v}].{key}: required key is missing (overcommit is true)")
         if not vm.overcommit and value is not None:
-            raise _KeyedError(f"vms[{v}].{key}: {value:g} is given, but overcommit is false")
+            raise _KeyedError(f"vms[{v}].{key}: {show(value)} is given, but overcommit is false")
     if vm.memory_minimum_gib is not None and vm.memory_minimum_gib > vm.memory_gib:
-        raise _KeyedError(
-            f"vms[{v}].memory_minimum_gib: {vm.memory_minimum_gib:g} exceeds memory_gib {vm.memory_gib:g}"
-        )
+        limit = f"at most memory_gib ({vm.memory_gib:g})"
+        raise _KeyedError(f"vms[{v}].memory_minimum_gib: must be {limit}, not {vm.memory_minimum_gib:g}")
 
 
 def _host(host: HostDocument, h: int) -> Host:
-    _index(f"hosts[{h}].gpus", [gpu.id for gpu in host.gpus])
+    _index((f"hosts[{h}].gpus[{g}]", gpu.id) for g, gpu in enumerate(host.gpus))
     gpus = tuple(Gpu(gpu.id, gpu.model, gpu.memory_gib) for gpu in host.gpus)
     return Host(host.id, host.cpu_cores, host.memory_gib, host.storage_cpu_cores, gpus, HostState(host.state))
 
@@ -253,11 +261,11 @@ def _rule(policy: PolicyDocument, i: int, vm_index: dict[str, int], host_index: 
     if kind is RuleKind.VM_HOST_AFFINITY and policy.hosts is None:
         raise _KeyedError(f"policies[{i}].hosts: required key is missing (kind is vm-host-affinity)")
     if kind is not RuleKind.VM_HOST_AFFINITY and policy.hosts is not None:
-        raise _KeyedError(f"policies[{i}].hosts: has no meaning for kind {kind}")
+        raise _KeyedError(f"policies[{i}].hosts: has no meaning where kind is {kind}")
     for j, vm in enumerate(policy.vms):
         _lookup(vm_index, vm, f"policies[{i}].vms[{j}]", "VM")
         if vm in policy.vms[:j]:
-            raise _KeyedError(f"policies[{i}].vms[{j}]: {vm!r} stands twice")
+            raise _KeyedError(f"policies[{i}].vms[{j}]: {show(vm)} stands twice")
     for j, host in enumerate(policy.hosts or []):
         _lookup(host_index, host, f"policies[{i}].hosts[{j}]", "host")
     return PlacementRule(policy.id, kind, tuple(policy.vms), tuple(policy.hosts or ()))
@@ -278,7 +286,7 @@ def _host_document(host: Host) -> dict[str, Any]:
         "storage_cpu_cores": host.storage_cpu_cores,
     }
     if host.gpus:
-        document["gpus"] = [vars(gpu) for gpu in host.gpus]
+        document["gpus"] = [dict(vars(gpu)) for gpu in host.gpus]
     if host.state is not HostState.UP:
         document["state"] = host.state.value
     return document
@@ -301,7 +309,7 @@ def _vm_document(cluster: Cluster, v: int) -> dict[str, Any]:
         document["memory_usage_gib"] = float(cluster.memory_usage_V[v])
         document["memory_swap_gib"] = float(cluster.memory_swap_V[v])
     if vm.gpu is not None:
-        document["gpu"] = vars(vm.gpu)
+        document["gpu"] = dict(vars(vm.gpu))
     if not vm.is_ha:
         document["ha"] = False
     return document

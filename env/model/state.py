@@ -6,6 +6,7 @@ gives a new state and leaves the old one as it was, so that a plan can be replay
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,9 +44,9 @@ class State:
         """vGPU memory in use on each host, GiB; shape (H,)."""
         gpus = self.inventory.gpu_movables
         gpus = gpus[(self.host_of_M[gpus] != NOWHERE) & self.inventory.is_on_M[gpus]]
-        return np.bincount(
-            self.host_of_M[gpus], weights=self.inventory.gpu_memory_M[gpus], minlength=self.inventory.host_count
-        )
+        used_gib_H = np.zeros(self.inventory.host_count)
+        np.add.at(used_gib_H, self.host_of_M[gpus], self.inventory.gpu_memory_M[gpus])
+        return used_gib_H
 
     def moved(self, m: int, target: int) -> State:
         """The state after movable m has moved to host `target` (or has been placed there)."""
@@ -63,7 +64,8 @@ class State:
 def state_of(cluster: Cluster, estimate: Estimator = trend_estimate) -> State:
     """The state of a cluster by an estimator of demand (default: the trend window's median)."""
     inventory = cluster.inventory
-    window_minutes = max(1, round(inventory.settings.trend_window_seconds / 60))
+    # Rounded up: half of a shorter window could be less than the one sample that a spike of a minute fills.
+    window_minutes = math.ceil(inventory.settings.trend_window_seconds / 60)
     demand_MR = np.zeros((inventory.movable_count, RESOURCES))
     demand_MR[: inventory.vm_count, CPU] = estimate(cluster.cpu_samples_VT, window_minutes)
     demand_MR[: inventory.vm_count, MEMORY] = cluster.memory_need_V

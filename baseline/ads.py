@@ -1,0 +1,141 @@
+"""The Acropolis Dynamic Scheduler, as its documents describe it: move only what contention makes necessary.
+
+Demand is estimated from the trend of the last minutes; a host above a threshold, or one that swaps, is contended; without
+contention nothing moves, however skewed the cluster is. With contention the cheapest ordered plan that resolves all of it
+by the rules is sought; if there is none, the planner refrains from moving anything and says why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..env.model.cluster import CPU, MEMORY, STORAGE, TOLERANCE, Cluster
+from ..env.model.contention import Contention, ContentionKind, contentions
+from ..env.model.demand import Estimator, trend_estimate
+from ..env.model.memory import resizes
+from ..env.model.plan import Plan, Status, moves_of
+from ..env.model.state import State, state_of
+from .search import SearchLimits, SearchResult, search
+
+INTERACTIVE_NODES = 5_000_000  # beyond what a few seconds allow: with somebody waiting, the clock decides
+
+RESOURCE_OF = {
+    ContentionKind.CPU: (CPU, "CPU"),
+    ContentionKind.STORAGE_CPU: (STORAGE, "storage controller"),
+    ContentionKind.MEMORY_SWAP: (MEMORY, "memory"),
+}
+
+
+@dataclass(frozen=True)
+class Ads:
+    """Least-cost remediation of contention, all or nothing.
+
+    Attributes:
+        estimate: demand from samples.
+        limits: when the search gives up; by default after a number of nodes, the same on every machine.
+        is_interactive: whether somebody waits: search as long as `Settings.solve_limit_seconds` allows instead.
+    """
+
+    estimate: Estimator = trend_estimate
+    limits: SearchLimits = field(default_factory=SearchLimits)
+    is_interactive: bool = False
+    name: str = "ads"
+    observes_after_plan: bool = True
+
+    def plan(self, cluster: Cluster) -> Plan:
+        """The cheapest plan that resolves every contention, or why there is none."""
+        started = time.perf_counter()
+        state = state_of(cluster, self.estimate)
+        found = contentions(state)
+        if not found:
+            reason = "no host is above its thresholds and none swaps"
+            return self._answer(cluster, Status.NO_CONTENTION, reason, started)
+        result = search(state, self._limits(state))
+        if result.moves is None:
+            reason = f"{_count(len(found), 'contention')} cannot all be resolved: {result.reason}"
+            return self._answer(cluster, Status.REFUSED, reason, started, found)
+        return self._planned(cluster, state, found, result, started)
+
+    def _limits(self, state: State) -> SearchLimits:
+        """The limits of this search."""
+        if not self.is_interactive:
+            return self.limits
+        return SearchLimits(INTERACTIVE_NODES, state.inventory.settings.solve_limit_seconds)
+
+    def _planned(
+        self, cluster: Cluster, state: State, found: tuple[Contention, ...], result: SearchResult, started: float
+    ) -> Plan:
+        """The plan for moves that were found."""
+        dense = result.moves or ()
+        moves = moves_of(state, dense, move_reasons(state, dense, found))
+        after = state
+        for m, target in dense:
+            after = after.moved(m, target)
+        resized = resizes(state, after)
+        deeds = [_count(len(moves), "move")] if moves else []
+        deeds += [_count(len(resized), "resize")] if resized else []
+        cost_gib = sum(move.cost_gib for move in moves)
+        reason = f"{' and '.join(deeds)} ({cost_gib:.1f} GiB) for {_count(len(found), 'contention')}; {result.reason}"
+        return Plan(
+            cluster=cluster.name,
+            planner=self.name,
+            status=Status.PLANNED,
+            reason=reason,
+            contentions=found,
+            moves=moves,
+            resizes=resized,
+            cost_gib=cost_gib,
+            solve_seconds=time.perf_counter() - started,
+        )
+
+    def _answer(
+        self, cluster: Cluster, status: Status, reason: str, started: float, found: tuple[Contention, ...] = ()
+    ) -> Plan:
+        """A plan without moves."""
+        seconds = time.perf_counter() - started
+        return Plan(cluster.name, self.name, status, reason, found, solve_seconds=seconds)
+
+
+def move_reasons(state: State, dense: Sequence[tuple[int, int]], found: Sequence[Contention]) -> list[str]:
+    """Why each move is part of the plan, for people: "relieves CPU of node-1", "makes room on node-3 for a1"."""
+    inventory = state.inventory
+    reasons = []
+    at = state
+    for i, (m, target) in enumerate(dense):
+        source = int(at.host_of_M[m])
+        host = inventory.hosts[source].id
+        guests = [inventory.movable_id(other) for other, to in dense[i + 1 :] if to == source and other != m]
+        if any(other == m for other, _ in dense[i + 1 :]):
+            reason = f"steps aside to {inventory.hosts[target].id} so that others can pass"
+        elif any(other == m for other, _ in dense[:i]):
+            reason = f"goes on from {host}, where it stepped aside"
+        else:
+            relieved = _relieved(state, m, [c for c in found if c.host == host])
+            if relieved:
+                reason = relieved
+            elif guests:
+                reason = f"makes room on {host} for {' and '.join(guests)}"
+            else:
+                reason = "makes room for what has to restart after a failure, or for other moves to pass"
+        reasons.append(reason)
+        at = at.moved(m, target)
+    return reasons
+
+
+def _relieved(state: State, m: int, there: Sequence[Contention]) -> str:
+    """What of the contentions on its host the leaving of m relieves; empty where nothing."""
+    if any(c.kind is ContentionKind.MAINTENANCE for c in there):
+        return f"empties {there[0].host}, which is in maintenance"
+    relieved = []
+    for contention in there:
+        resource, what = RESOURCE_OF[contention.kind]
+        if state.demand_MR[m, resource] > TOLERANCE:
+            relieved.append(what)
+    return f"relieves {' and '.join(relieved)} of {there[0].host}" if relieved else ""
+
+
+def _count(number: int, what: str) -> str:
+    """"1 move", "2 moves"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,314 @@
+"""The branch and bound over final placements, in numba.
+
+A node is a draft (see `draft_kernels.py`). The search asks, in this order:
+
+1. Is a host over? Then one of its free units leaves: one branch for each, cheapest relief first; a unit whose branch is
+   done stays for good in the branches after it, so that no set of units is tried twice.
+2. Does a unit wait? The one with the fewest hosts that can take it goes to each of them in turn, then to hosts that can
+   take it only once others have left (make-room chains: 1. sees to it).
+3. Otherwise everything fits: an order of the moves is sought, and the plan is kept if it is the cheapest so far. Where
+   no order exists, or the HA reservation would break, further units may leave ("extras").
+
+A node is cut off where its cost and a lower bound reach the limit: the best plan so far, or less where the caller wants
+cheap plans only. A search that ends without being cut short proves that there is no final placement below the limit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..env.model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, Array, IntArray
+from .draft_kernels import IMPOSSIBLE_GIB, fits, host_bound, put_back, relief, settle, take_off, unsettle
+from .order_kernels import FOUND, find_order, find_parking
+from .rule_kernels import has_reservation, inner
+from .search_board import FREE, MOVED, STAYS, Board
+
+EPSILON_GIB = 1e-6  # a plan must be cheaper by more than this to count as cheaper
+LEAVE, SETTLE = 0, 1  # what the options of a level are: units that leave, hosts for the unit that waits
+PARKING_TRIES = 2000  # moves tried for one placement without an order
+MAKE_ROOM_KEY = 1e6  # hosts that must make room come after all others
+
+LEVEL = np.dtype(
+    [("count", "i8"), ("position", "i8"), ("kind", "i8"), ("unit", "i8"), ("spent_gib", "f8")],
+    align=True,
+)
+TALLY = np.dtype(
+    [
+        ("nodes", "i8"),
+        ("node_limit", "i8"),
+        ("waiting", "i8"),  # units that wait
+        ("found", "i8"),  # moves of the best plan, 0 where there is none
+        ("lost_gib", "f8"),  # cost of the cheapest placement that fits but cannot be reached
+        ("limit_gib", "f8"),  # only plans below this cost count
+        ("next_gib", "f8"),  # lowest bound that was cut off by the limit
+        ("may_add_extras", "?"),
+        ("is_place_first", "?"),  # settle what waits before the next unit leaves
+        ("is_best_fit", "?"),  # prefer the tightest host instead of the lowest node score
+        ("only_host", "i8"),  # where >= 0: seek only the cheapest relief of this host, and settle nothing
+    ],
+    align=True,
+)
+
+
+class Tree(NamedTuple):
+    """Working memory of the search: one row a level, and the best plan so far."""
+
+    tally: np.ndarray  # (1,) of TALLY
+    levels: np.ndarray  # of LEVEL
+    options: IntArray  # (levels, width): units or hosts to try
+    keys: Array  # (width): scratch for sorting
+    waiting: IntArray
+    draft_moves: IntArray  # (2, M): movables and targets of the placement at hand
+    best_moves: IntArray  # (2, M + 2): those of the best plan, in order
+
+
+def tree_of(b: Board, levels: int = 1024) -> Tree:
+    """Memory for searches on a board."""
+    levels = min(levels, 2 * b.units.size + 2)
+    width = max(b.units.size, b.hosts.size)
+    tally = np.zeros(1, dtype=TALLY)
+    tally["only_host"], tally["limit_gib"], tally["next_gib"] = NOWHERE, np.inf, np.inf
+    return Tree(
+        tally=tally,
+        levels=np.zeros(levels, dtype=LEVEL),
+        options=np.zeros((levels, width), dtype=np.int64),
+        keys=np.zeros(width),
+        waiting=np.zeros(b.units.size, dtype=np.int64),
+        draft_moves=np.zeros((2, b.movables.size), dtype=np.int64),
+        best_moves=np.zeros((2, b.movables.size + 2), dtype=np.int64),
+    )
+
+
+@njit(cache=True)
+def explore(b: Board, t: Tree, start: Board, spent_gib: float) -> bool:
+    """Searches below the draft on board b; the best plan is left in `t`, the draft as it was.
+
+    Args:
+        start: the board before the plan.
+        spent_gib: cost of the units that wait already.
+
+    Returns:
+        whether the search is complete, that is, not cut short by the node limit.
+    """
+    tally = t.tally[0]
+    depth = 0
+    _open(b, t, start, 0, spent_gib)
+    while True:
+        level = t.levels[depth]
+        if level.position < level.count and tally.nodes <= tally.node_limit:
+            spent_gib = _apply(b, t, depth)
+            depth += 1
+            _open(b, t, start, depth, spent_gib)
+            continue
+        if level.kind == LEAVE:  # units that stayed for the later branches are free again
+            for i in range(level.position):
+                b.units[t.options[depth, i]].mode = FREE
+                b.hosts[b.units[t.options[depth, i]].home].is_stale = True
+        if depth == 0:
+            return tally.nodes <= tally.node_limit
+        depth -= 1
+        _revert(b, t, depth)
+        t.levels[depth].position += 1
+
+
+@inner
+def _apply(b: Board, t: Tree, depth: int) -> float:
+    """Tries the option at hand; returns the cost after it."""
+    level = t.levels[depth]
+    option = t.options[depth, level.position]
+    if level.kind == LEAVE:
+        take_off(b, option)
+        _add_waiting(t, option)
+        return level.spent_gib + b.units[option].cost_gib
+    settle(b, level.unit, option)
+    _drop_waiting(t, level.unit)
+    return level.spent_gib
+
+
+@inner
+def _revert(b: Board, t: Tree, depth: int) -> None:
+    """Takes the option at hand back; a unit that has left stays from now on."""
+    level = t.levels[depth]
+    option = t.options[depth, level.position]
+    if level.kind == LEAVE:
+        put_back(b, option, STAYS)
+        _drop_waiting(t, option)
+    else:
+        unsettle(b, level.unit, option)
+        _add_waiting(t, level.unit)
+
+
+@inner
+def _add_waiting(t: Tree, u: int) -> None:
+    """Unit u waits."""
+    t.waiting[t.tally[0].waiting] = u
+    t.tally[0].waiting += 1
+
+
+@inner
+def _drop_waiting(t: Tree, u: int) -> None:
+    """Unit u waits no longer."""
+    last = t.tally[0].waiting - 1
+    for i in range(last + 1):
+        if t.waiting[i] == u:
+            t.waiting[i] = t.waiting[last]
+    t.tally[0].waiting = last
+
+
+@inner
+def _open(b: Board, t: Tree, start: Board, depth: int, spent_gib: float) -> None:
+    """Enters a node: leaves in `t` what can be tried from here, nothing where it is cut off or a plan was found."""
+    tally, level = t.tally[0], t.levels[depth]
+    level.count, level.position, level.kind, level.spent_gib = 0, 0, LEAVE, spent_gib
+    tally.nodes += 1
+    bound_gib, host = _bound(b, tally.only_host)
+    if bound_gib == IMPOSSIBLE_GIB or depth + 1 >= t.levels.size:
+        return
+    if spent_gib + bound_gib > tally.limit_gib - EPSILON_GIB:
+        tally.next_gib = min(tally.next_gib, spent_gib + bound_gib)
+        return
+    is_relief_only = tally.only_host >= 0
+    if host >= 0 and (is_relief_only or tally.waiting == 0 or not tally.is_place_first):
+        _list_leavers(b, t, depth, host)
+    elif is_relief_only:
+        tally.limit_gib = spent_gib
+    elif tally.waiting > 0:
+        _list_hosts(b, t, depth, spent_gib + bound_gib)
+    elif _finish(b, t, start, spent_gib):
+        return
+    elif tally.may_add_extras:
+        _list_extras(b, t, depth)
+
+
+@inner
+def _bound(b: Board, only_host: int) -> tuple[float, int]:
+    """Lower bound on the cost to come, and the host to relieve next: one begun before, else the dearest."""
+    total_gib, chosen, best = 0.0, NOWHERE, -1.0
+    for h in range(b.hosts.size):
+        if only_host >= 0 and h != only_host:
+            continue
+        if b.hosts[h].is_stale:
+            b.hosts[h].bound_gib = host_bound(b, h)
+            b.hosts[h].is_stale = False
+        bound_gib = b.hosts[h].bound_gib
+        if bound_gib >= 0:
+            total_gib += bound_gib
+            rank = bound_gib + (1e9 if b.hosts[h].departures + b.hosts[h].arrivals > 0 else 0.0)
+            if rank > best:
+                chosen, best = h, rank
+    return total_gib, chosen
+
+
+@inner
+def _insert(t: Tree, depth: int, option: int, key: float) -> None:
+    """Adds an option, keeping the level sorted by key, stable."""
+    i = t.levels[depth].count
+    while i > 0 and t.keys[i - 1] > key:
+        t.keys[i] = t.keys[i - 1]
+        t.options[depth, i] = t.options[depth, i - 1]
+        i -= 1
+    t.keys[i] = key
+    t.options[depth, i] = option
+    t.levels[depth].count += 1
+
+
+@inner
+def _list_leavers(b: Board, t: Tree, depth: int, host: int) -> None:
+    """Free units that help the host, cheapest relief first."""
+    for i in range(b.hosts[host].first_unit, b.hosts[host].end_unit):
+        u = b.by_efficiency_RU[CPU, i]
+        if b.units[u].mode == FREE:
+            gain = relief(b, host, u)
+            if gain > 0:
+                _insert(t, depth, u, b.units[u].cost_gib / gain * b.units[u].noise)
+
+
+@inner
+def _list_extras(b: Board, t: Tree, depth: int) -> None:
+    """Any free unit, cheapest first."""
+    for u in range(b.units.size):
+        if b.units[u].mode == FREE:
+            _insert(t, depth, u, b.units[u].cost_gib * b.units[u].noise)
+
+
+@inner
+def _list_hosts(b: Board, t: Tree, depth: int, least_gib: float) -> None:
+    """Hosts for the unit that has the fewest; those that must make room first come last, cheapest first."""
+    tally = t.tally[0]
+    u = _most_constrained(b, t)
+    t.levels[depth].kind, t.levels[depth].unit = SETTLE, u
+    for h in range(b.hosts.size):
+        if not b.can_UH[u, h]:
+            continue
+        if fits(b, u, h):
+            _insert(t, depth, h, _host_key(b, u, h, tally.is_best_fit))
+            continue
+        before_gib = max(0.0, host_bound(b, h))
+        settle(b, u, h)
+        after_gib = host_bound(b, h)
+        unsettle(b, u, h)
+        if after_gib == IMPOSSIBLE_GIB:
+            continue
+        rise_gib = after_gib - before_gib
+        if least_gib + rise_gib > tally.limit_gib - EPSILON_GIB:
+            tally.next_gib = min(tally.next_gib, least_gib + rise_gib)
+        else:
+            _insert(t, depth, h, MAKE_ROOM_KEY + rise_gib)
+
+
+@inner
+def _most_constrained(b: Board, t: Tree) -> int:
+    """The waiting unit with the fewest hosts that can take it; the dearest of those."""
+    chosen, fewest = NOWHERE, b.hosts.size + 1
+    for i in range(t.tally[0].waiting):
+        u, count = t.waiting[i], 0
+        for h in range(b.hosts.size):
+            if count <= fewest and fits(b, u, h):
+                count += 1
+        if count < fewest or (count == fewest and b.units[u].cost_gib > b.units[chosen].cost_gib):
+            chosen, fewest = u, count
+    return chosen
+
+
+@inner
+def _host_key(b: Board, u: int, h: int, is_best_fit: bool) -> float:
+    """Lower is tried first: the lower node score after the move, or the tighter fit."""
+    score, room = 0.0, 1.0
+    for r in range(RESOURCES):
+        after = b.hosts[h].used[r] + b.units[u].demand[r]
+        score += after * b.hosts[h].score_weight[r]
+        room = min(room, 1 - after / b.hosts[h].limit[r])
+    return room if is_best_fit else score
+
+
+@inner
+def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> bool:
+    """Everything fits: keeps the plan if the reservation holds and its moves can be put in an order."""
+    tally = t.tally[0]
+    n = 0
+    for m in range(b.movables.size):
+        if b.units[b.movables[m].unit].mode == MOVED:
+            t.draft_moves[0, n], t.draft_moves[1, n] = m, b.movables[m].host
+            n += 1
+    moves = t.draft_moves[:, :n]
+    tries, order = np.full(1, 50 * n + 500), np.empty(n, np.int64)
+    if start.failed_SF.size == 0 or has_reservation(b):
+        if find_order(start, moves[0], moves[1], tries, order) == FOUND:
+            for i in range(n):
+                t.best_moves[0, i], t.best_moves[1, i] = moves[0, order[i]], moves[1, order[i]]
+            tally.found, tally.limit_gib = n, spent_gib
+            return True
+        if tally.may_add_extras:
+            tries[0] = PARKING_TRIES
+            budget_gib = tally.limit_gib - spent_gib - EPSILON_GIB
+            out = np.full((2, n + 2), NOWHERE)
+            parking_gib = find_parking(start, moves, budget_gib, tries, out)
+            if parking_gib < np.inf:
+                tally.found = n + 2 if out[0, n + 1] >= 0 else n + 1
+                t.best_moves[:, : tally.found] = out[:, : tally.found]
+                tally.limit_gib = spent_gib + parking_gib
+    tally.lost_gib = min(tally.lost_gib, spent_gib)
+    return False

@@ -1,0 +1,153 @@
+"""Lower node scores at the same cost: the second goal among valid plans, by local search in numba.
+
+A plan is changed a little (another target, targets exchanged, another order, another movable of the same cost), replayed
+under all rules, and kept if the sum of its targets' node scores is lower. The score of a target is taken just after its
+move, so the order counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..env.model.cluster import RESOURCES, IntArray
+from .draft_kernels import excess
+from .rule_kernels import has_reservation, inner, is_allowed, shift
+from .search_board import FREE, Board
+
+SAME_COST_GIB = 1e-9
+GAIN = 1e-9  # a score must be lower by more than this to count as lower
+
+
+@njit(cache=True)
+def replay_score(b: Board, moves: IntArray, n: int) -> float:
+    """Sum of the targets' node scores of the plan, inf where it breaks a rule R1-R9; the board is put back.
+
+    Args:
+        b: the board before the plan.
+        moves: movables and targets, in order; shape (2, at least n).
+    """
+    sources = np.empty(n, dtype=np.int64)
+    done, score = 0, 0.0
+    while done < n and is_allowed(b, moves[0, done], moves[1, done]):
+        sources[done] = shift(b, moves[0, done], moves[1, done])
+        score += _node_score(b, moves[1, done])
+        done += 1
+        if b.failed_SF.size > 0 and not has_reservation(b):
+            score = np.inf
+            break
+    if done < n or (score < np.inf and not _is_resolved(b, moves, n)):
+        score = np.inf
+    while done > 0:
+        done -= 1
+        shift(b, moves[0, done], sources[done])
+    return score
+
+
+@inner
+def _node_score(b: Board, h: int) -> float:
+    """Node score of a host as it is."""
+    score = b.hosts[h].vgpu_gib * b.hosts[h].vgpu_weight
+    for r in range(RESOURCES):
+        score += b.hosts[h].used[r] * b.hosts[h].score_weight[r]
+    return score
+
+
+@inner
+def _is_resolved(b: Board, moves: IntArray, n: int) -> bool:
+    """R9 and R5 at the end of the moves."""
+    for h in range(b.hosts.size):
+        for r in range(RESOURCES):
+            if b.hosts[h].is_contended and excess(b, h, r) > 0:
+                return False
+    for u in range(b.units.size):
+        if b.units[u].must_leave and b.movables[b.member[b.units[u].first_member]].host == b.units[u].home:
+            return False
+    for i in range(n):
+        u = b.movables[moves[0, i]].unit
+        for j in range(b.units[u].first_member, b.units[u].end_member):
+            if b.movables[b.member[j]].host != b.movables[moves[0, i]].host:
+                return False
+    return True
+
+
+@njit(cache=True)
+def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
+    """Improves the order and the targets of a valid plan in place; its cost stays.
+
+    Args:
+        b: the board before the plan; put back.
+        moves: movables and targets, in order; shape (2, at least n).
+        tries: plans to replay at most.
+
+    Returns:
+        the score of the plan.
+    """
+    best = replay_score(b, moves, n)
+    trial = moves[:, :n].copy()
+    is_better = True
+    while is_better:
+        is_better = False
+        kinds = b.hosts.size + 2 * n + b.movables.size
+        for i in range(n):
+            for k in range(kinds):
+                if tries <= 0:
+                    return best
+                trial[:] = moves[:, :n]
+                if not _change(b, trial, n, i, k):
+                    continue
+                tries -= 1
+                score = replay_score(b, trial, n)
+                if score < best - GAIN:
+                    best, is_better = score, True
+                    moves[:, :n] = trial
+    return best
+
+
+@inner
+def _change(b: Board, trial: IntArray, n: int, i: int, k: int) -> bool:
+    """Makes the k-th change of move i; False where it is none.
+
+    k counts through: the hosts as new target (of the whole unit), other moves to exchange targets with, other places in
+    the order, other movables of the same cost.
+    """
+    H, m = b.hosts.size, trial[0, i]
+    if k < H:
+        if k == trial[1, i] or not b.can_MH[m, k]:
+            return False
+        for j in range(n):
+            if b.movables[trial[0, j]].unit == b.movables[m].unit:
+                trial[1, j] = k
+        return True
+    k -= H
+    if k < n:
+        is_other = k > i and trial[1, k] != trial[1, i]
+        trial[1, i], trial[1, k] = trial[1, k], trial[1, i]
+        return is_other
+    k -= n
+    if k < n:
+        target, step = trial[1, i], 1 if k > i else -1
+        j = i
+        while j != k:
+            trial[0, j], trial[1, j] = trial[0, j + step], trial[1, j + step]
+            j += step
+        trial[0, k], trial[1, k] = m, target
+        return k != i
+    return _exchange(b, trial, n, i, k - n)
+
+
+@inner
+def _exchange(b: Board, trial: IntArray, n: int, i: int, other: int) -> bool:
+    """Moves `other` instead of the movable of move i, to the same target, if both are units of one and cost the same."""
+    m = trial[0, i]
+    u, v = b.movables[m].unit, b.movables[other].unit
+    is_same_cost = abs(b.movables[m].cost_gib - b.movables[other].cost_gib) <= SAME_COST_GIB
+    if not is_same_cost or m == other or not b.can_MH[other, trial[1, i]]:
+        return False
+    if b.units[u].end_member - b.units[u].first_member > 1 or b.units[v].end_member - b.units[v].first_member > 1:
+        return False
+    for j in range(n):
+        if trial[0, j] == other or (j != i and trial[0, j] == m):
+            return False
+    trial[0, i] = other
+    return True

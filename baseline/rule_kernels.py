@@ -1,0 +1,163 @@
+"""R1-R4, R6-R8 in numba: the twin of `env/model/rules.py` for searches that ask a million times.
+
+A property test holds the two together. The kernels change the board in place; whoever calls takes the change back.
+No kernel calls itself: numba does not load recursive functions from its cache safely.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..env.model.availability import SEARCH_LIMIT
+from ..env.model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, IntArray
+from .search_board import Board
+
+inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
+"""For kernels that only kernels call: they compile in half the time."""
+
+
+@njit(cache=True)
+def shift(b: Board, m: int, target: int) -> int:
+    """Moves m to `target` (or NOWHERE) and returns where it was."""
+    source = b.movables[m].host
+    profile = b.movables[m].profile
+    for h, sign in ((source, -1), (target, 1)):
+        if h < 0:
+            continue
+        for r in range(RESOURCES):
+            b.hosts[h].used[r] += sign * b.movables[m].demand[r]
+        for i in range(b.movables[m].first_rule, b.movables[m].end_rule):
+            b.members_HA[h, b.anti_rule[i]] += sign
+        if profile >= 0:
+            b.profiles_HC[h, profile] += sign
+            b.hosts[h].vgpu_gib += sign * b.movables[m].vgpu_gib
+    b.movables[m].host = target
+    return source
+
+
+@njit(cache=True)
+def is_allowed(b: Board, m: int, target: int) -> bool:
+    """Whether R1-R4, R6 and R8 allow the move of m to `target`."""
+    if not b.can_MH[m, target] or b.movables[m].host == target:
+        return False
+    for r in range(RESOURCES):
+        if b.hosts[target].used[r] + b.movables[m].demand[r] > b.hosts[target].limit[r]:
+            return False
+    for i in range(b.movables[m].first_rule, b.movables[m].end_rule):
+        if b.members_HA[target, b.anti_rule[i]] > 0:
+            return False
+    c = b.movables[m].profile
+    if c < 0:
+        return True
+    b.profiles_HC[target, c] += 1
+    fits = vgpus_pack(b.profiles_HC[target], b.slots_GC[b.hosts[target].first_gpu : b.hosts[target].end_gpu])
+    b.profiles_HC[target, c] -= 1
+    return fits
+
+
+@njit(cache=True)
+def vgpus_pack(wanted_C: IntArray, slots_GC: IntArray) -> bool:
+    """Whether the vGPUs fit on the GPUs, exactly (R6): every GPU takes one profile or none; all choices are tried.
+
+    Args:
+        wanted_C: vGPUs of each profile.
+        slots_GC: how many of each profile each GPU holds; 0 for another model.
+    """
+    G, C = slots_GC.shape
+    left_C = wanted_C.copy()
+    choice_G = np.full(G + 1, -1)
+    g = 0
+    while g >= 0:
+        is_done = True
+        for c in range(C):
+            is_done = is_done and left_C[c] <= 0
+        if is_done:
+            return True
+        c = choice_G[g]
+        if 0 <= c < C:  # back here: this choice led nowhere
+            left_C[c] += slots_GC[g, c]
+        c += 1
+        while g < G and c < C and not (left_C[c] > 0 and slots_GC[g, c] > 0):
+            c += 1
+        if g == G or c > C:
+            choice_G[g] = -1
+            g -= 1
+            continue
+        choice_G[g] = c
+        if c < C:
+            left_C[c] -= slots_GC[g, c]
+        g += 1
+    return False
+
+
+@njit(cache=True)
+def has_reservation(b: Board) -> bool:
+    """R7: whichever hosts fail, their `ha` VMs find room; the twin of `availability.has_reservation`."""
+    H = b.hosts.size
+    victims = np.empty(b.restart_order.size, dtype=np.int64)
+    free_H = np.empty(H)
+    profiles_HC = b.profiles_HC.copy()
+    for i in range(b.failed_SF.shape[0]):
+        for h in range(H):
+            free_H[h] = b.hosts[h].limit[MEMORY] - b.hosts[h].used[MEMORY] if b.hosts[h].is_up else -1.0
+        for h in b.failed_SF[i]:
+            free_H[h] = -1.0
+        need_gib, count = 0.0, 0
+        for v in b.restart_order:
+            for h in b.failed_SF[i]:
+                if b.movables[v].host == h:
+                    victims[count] = v
+                    count += 1
+                    need_gib += b.movables[v].demand[MEMORY]
+        free_gib = 0.0
+        for h in range(H):
+            free_gib += max(0.0, free_H[h])
+        if need_gib > free_gib + TOLERANCE or not _can_restart(b, victims[:count], free_H, profiles_HC):
+            return False
+        profiles_HC[:] = b.profiles_HC
+    return True
+
+
+@inner
+def _can_restart(b: Board, victims: IntArray, free_H: Array, profiles_HC: IntArray) -> bool:
+    """Whether all victims fit on the hosts that are left, best fit first, with backtracking."""
+    last_gib, last_h = np.full(victims.size + 1, -1.0), np.full(victims.size + 1, NOWHERE)
+    i, tries_left = 0, SEARCH_LIMIT
+    while i < victims.size:
+        v = victims[i]
+        c = b.movables[v].profile
+        h = _next_fit(b, v, free_H, last_gib[i], last_h[i])
+        if h < 0:
+            if i == 0:
+                return False
+            last_gib[i], last_h[i] = -1.0, NOWHERE
+            i -= 1
+            free_H[last_h[i]] = last_gib[i]
+            if b.movables[victims[i]].profile >= 0:
+                profiles_HC[last_h[i], b.movables[victims[i]].profile] -= 1
+            continue
+        if tries_left == 0:
+            return False
+        tries_left -= 1
+        last_gib[i], last_h[i] = free_H[h], h
+        if c >= 0:
+            profiles_HC[h, c] += 1
+            if not vgpus_pack(profiles_HC[h], b.slots_GC[b.hosts[h].first_gpu : b.hosts[h].end_gpu]):
+                profiles_HC[h, c] -= 1
+                continue
+        free_H[h] -= b.movables[v].demand[MEMORY]
+        i += 1
+    return True
+
+
+@inner
+def _next_fit(b: Board, v: int, free_H: Array, last_gib: float, last_h: int) -> int:
+    """The host that holds v and follows (last_gib, last_h) in the order (free memory, index), or NOWHERE."""
+    best = NOWHERE
+    for h in range(free_H.size):
+        is_later = free_H[h] > last_gib or (free_H[h] == last_gib and h > last_h)
+        fits = is_later and free_H[h] >= b.movables[v].demand[MEMORY] and b.restart_MH[v, h]
+        if fits and (best < 0 or free_H[h] < free_H[best]):
+            best = h
+    return best

@@ -1,0 +1,256 @@
+"""What a policy sees: F numbers for every candidate move, C for the cluster; all scale-free, finite and clipped.
+
+CPU and storage are given as *pressure*: demand / (threshold x capacity), so 1 is the threshold, whatever the settings.
+Memory is memory in use / memory. Everything else is a share, a ratio or the logarithm of one, so one network serves
+clusters of every size. Raise the version of `SCHEMA` whenever a feature keeps its name and changes its meaning.
+
+Shapes: N candidates that are not empty, S = K + 1 slots with stop, F and C features, D the four sides (source before
+and after the move, target before and after); J, B as in `view.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.cluster import MEMORY, Array, IntArray
+from ..model.contention import unevacuated_H, unresolved_H
+from ..world.migration import WorldSettings
+from .schema import FeatureSchema
+from .shortlist import Kind, Shortlist
+from .view import BLOCKS, TREND, WEIGHT_B, PlanView
+
+Float32Array = npt.NDArray[np.float32]
+
+LIMIT = 5.0  # features are clipped to +-LIMIT
+HIGH_BLOCK = int(0.8 * BLOCKS)  # of the sorted blocks of an hour: the 80 % quantile
+LATE_BLOCKS = 3  # the last quarter of an hour, for the slope
+ROUND_SECONDS = 900.0  # scale of migration times
+LEAST_RATIO = 0.01  # of migration costs: a VM of next to no memory is not infinitely cheap
+
+_SIDES = ("source_before", "source_after", "target_before", "target_after")
+_STATISTICS = ("trend", "high", "excess")  # trend estimate; 80 % quantile of the last hour; mean above the threshold
+_RESOURCES = ("cpu", "storage")
+
+SCHEMA = FeatureSchema(
+    version="1",
+    candidate=(
+        "is_stop",
+        "is_relief",
+        "is_evacuation",
+        "is_room",
+        "is_session",
+        *(f"{resource}_{statistic}_{side}" for statistic in _STATISTICS for side in _SIDES for resource in _RESOURCES),
+        *(f"memory_{side}" for side in _SIDES),
+        "cpu_peak_target_after",  # highest block of the last hour
+        "storage_peak_target_after",
+        "cpu_slope_source",  # pressure of the last quarter less that of the hour
+        "cpu_slope_target",
+        "cpu_slope_own",
+        "cpu_std_source",
+        "cpu_std_target",
+        "cpu_std_own",
+        "cpu_share",  # of the source's threshold
+        "storage_share",
+        "memory_share",  # of the source's memory
+        "net_relief",  # excess of source and target taken away, in mean host thresholds
+        "relief_per_cost",  # the same, times mean migration cost / migration cost, as a signed root
+        "cost_to_host",  # GiB / mean memory of a host
+        "cost_to_mean",  # log of GiB / mean migration cost
+        "migration_rounds",  # expected duration in rounds
+    ),
+    context=(
+        "contended_share",  # of the hosts
+        "contended_count",  # n / (n + 2)
+        "cpu_mean",
+        "cpu_max",
+        "storage_mean",
+        "storage_max",
+        "memory_mean",
+        "memory_max",
+        "cpu_excess_trend",  # above the thresholds, of all thresholds together
+        "storage_excess_trend",
+        "cpu_excess_outlook",
+        "storage_excess_outlook",
+        "cpu_excess_removed",  # outlook, by the plan so far
+        "storage_excess_removed",
+        "cpu_slope",
+        "cpu_spread",  # standard deviation of pressure over hosts
+        "unevacuated_share",
+        "moves",  # of the plan so far, n / (n + 4)
+        "moved_to_host",  # GiB of the plan so far / mean memory of a host
+        "candidates",  # share of the slots
+        "time_sin",
+        "time_cos",
+    ),
+)
+
+
+def features(view: PlanView, listed: Shortlist) -> tuple[Float32Array, Float32Array]:
+    """What the policy sees before its next choice.
+
+    Args:
+        view: the cluster after the moves chosen so far.
+        listed: its shortlist.
+
+    Returns:
+        the features of stop and of each candidate, 0 in empty slots, shape (K + 1, F); those of the cluster, shape
+        (C,); all within +-`LIMIT`.
+    """
+    filled = np.flatnonzero(listed.mask_S[1:])
+    context_C = context_features(view, filled.size / max(1, listed.mask_S.size - 1))
+    candidates_SF = np.zeros((listed.mask_S.size, len(SCHEMA.candidate)), dtype=np.float32)
+    candidates_SF[0] = _bounded(stop_features(context_C))
+    if filled.size:
+        moves = (listed.movable_K[filled], listed.target_K[filled], listed.kind_K[filled])
+        candidates_SF[1 + filled] = _bounded(move_features(view, *moves))
+    return candidates_SF, _bounded(context_C)
+
+
+def move_features(view: PlanView, movable_N: IntArray, target_N: IntArray, kind_N: IntArray) -> Array:
+    """Features of moves, not yet clipped; shape (N, F)."""
+    fixed = view.round
+    source_N = view.state.host_of_M[movable_N]
+    own_NJB = fixed.demand_MJB[movable_N] / fixed.threshold_HJ[source_N][:, :, None]
+    pressure_DNJB = side_pressures(view, movable_N, source_N, target_N)
+    blocks_DNJB = np.sort(pressure_DNJB[..., 1:], axis=-1)
+    excess_DNJ = np.maximum(pressure_DNJB - 1.0, 0.0) @ WEIGHT_B
+    memory_ND = side_memory(view, movable_N, source_N, target_N)
+    slope_N3, std_N3 = trends(np.stack([pressure_DNJB[0, :, 0], pressure_DNJB[2, :, 0], own_NJB[:, 0]], axis=1))
+    net_N = net_relief(excess_DNJ, fixed.threshold_HJ, source_N, target_N)
+    cost_N = fixed.cost_M[movable_N]
+    ratio_N = np.maximum(cost_N / fixed.mean_cost_gib, LEAST_RATIO)
+    columns = [
+        np.zeros(len(movable_N)),
+        kind_N == Kind.RELIEF,
+        kind_N == Kind.EVACUATION,
+        kind_N == Kind.ROOM,
+        movable_N >= fixed.inventory.vm_count,
+        *_by_side(pressure_DNJB[..., TREND]),
+        *_by_side(blocks_DNJB[..., HIGH_BLOCK]),
+        *_by_side(excess_DNJ),
+        *memory_ND.T,
+        *blocks_DNJB[3, :, :, -1].T,
+        *slope_N3.T,
+        *std_N3.T,
+        *own_NJB[:, :, TREND].T,
+        memory_ND[:, 0] - memory_ND[:, 1],
+        net_N,
+        np.sign(net_N) * np.sqrt(np.abs(net_N) / ratio_N),
+        cost_N / fixed.mean_host_gib,
+        np.log(ratio_N),
+        (_WORLD.base_seconds + _WORLD.seconds_per_gib * cost_N) / ROUND_SECONDS,
+    ]
+    return np.stack(columns, axis=1)
+
+
+def stop_features(context_C: Array) -> Array:
+    """Features of stop: its flag, and in the places of the source what the plan so far would leave; shape (F,)."""
+    row_F = np.zeros(len(SCHEMA.candidate))
+    row_F[0] = 1.0
+    row_F[_STOP_TAKES_F] = context_C[_STOP_FROM_C]
+    return row_F
+
+
+def context_features(view: PlanView, share_of_slots: float) -> Array:
+    """Features of the cluster, not yet clipped; shape (C,).
+
+    Args:
+        share_of_slots: share of the slots that hold a candidate.
+    """
+    fixed = view.round
+    hosts = fixed.inventory.host_count
+    trend_HJ = view.used_HJB[..., TREND] / fixed.threshold_HJ
+    memory_H = view.state.used_HR[:, MEMORY] / fixed.inventory.capacity_HR[:, MEMORY]
+    trend_J, outlook_J = total_excess(view.used_HJB, fixed.threshold_HJ)
+    removed_J = total_excess(fixed.used_HJB, fixed.threshold_HJ)[1] - outlook_J
+    slope_J, _ = trends(view.used_HJB.sum(axis=0) / fixed.threshold_HJ.sum(axis=0)[:, None])
+    contended = int(np.count_nonzero(unresolved_H(view.state)))
+    moves = len(view.moves)
+    angle = 2 * np.pi * (fixed.time.hour * 60 + fixed.time.minute) / 1440
+    return np.array(
+        [
+            contended / hosts,
+            contended / (contended + 2),
+            *np.stack([trend_HJ.mean(axis=0), trend_HJ.max(axis=0)], axis=1).ravel(),
+            memory_H.mean(),
+            memory_H.max(),
+            *trend_J,
+            *outlook_J,
+            *removed_J,
+            slope_J[0],
+            trend_HJ[:, 0].std(),
+            np.count_nonzero(unevacuated_H(view.state)) / hosts,
+            moves / (moves + 4),
+            view.moved_gib / fixed.mean_host_gib,
+            share_of_slots,
+            np.sin(angle),
+            np.cos(angle),
+        ]
+    )
+
+
+def side_pressures(view: PlanView, movable_N: IntArray, source_N: IntArray, target_N: IntArray) -> Array:
+    """Pressure on source before and after each move, and on target before and after; shape (4, N, J, B)."""
+    demand_NJB = view.round.demand_MJB[movable_N]
+    used_DNJB = np.empty((4, *demand_NJB.shape))
+    used_DNJB[0] = view.used_HJB[source_N]
+    used_DNJB[1] = used_DNJB[0] - demand_NJB
+    used_DNJB[2] = view.used_HJB[target_N]
+    used_DNJB[3] = used_DNJB[2] + demand_NJB
+    host_DN = np.stack([source_N, source_N, target_N, target_N])
+    return np.asarray(used_DNJB / view.round.threshold_HJ[host_DN][..., None])
+
+
+def side_memory(view: PlanView, movable_N: IntArray, source_N: IntArray, target_N: IntArray) -> Array:
+    """Memory utilization of source before and after each move, and of target before and after; shape (N, 4)."""
+    capacity_H = view.round.inventory.capacity_HR[:, MEMORY]
+    used_H, need_N = view.state.used_HR[:, MEMORY], view.state.demand_MR[movable_N, MEMORY]
+    source_gib_N, target_gib_N = used_H[source_N], used_H[target_N]
+    used_4N = np.stack([source_gib_N, source_gib_N - need_N, target_gib_N, target_gib_N + need_N])
+    return np.asarray((used_4N / capacity_H[np.stack([source_N, source_N, target_N, target_N])]).T)
+
+
+def net_relief(excess_DNJ: Array, threshold_HJ: Array, source_N: IntArray, target_N: IntArray) -> Array:
+    """Excess of source and target that each move takes away, CPU and storage, in mean host thresholds; shape (N,)."""
+    scale_HJ = threshold_HJ / threshold_HJ.mean(axis=0)
+    away_NJ = (excess_DNJ[0] - excess_DNJ[1]) * scale_HJ[source_N]
+    added_NJ = (excess_DNJ[3] - excess_DNJ[2]) * scale_HJ[target_N]
+    return np.asarray((away_NJ - added_NJ).sum(axis=1))
+
+
+def total_excess(used_HJB: Array, threshold_HJ: Array) -> tuple[Array, Array]:
+    """Demand above the thresholds as a share of them all: by the trend, and over the outlook; each of shape (J,)."""
+    over_HJB = np.maximum(used_HJB - threshold_HJ[:, :, None], 0.0)
+    share_JB = over_HJB.sum(axis=0) / threshold_HJ.sum(axis=0)[:, None]
+    return share_JB[:, TREND], share_JB @ WEIGHT_B
+
+
+def trends(values_XB: Array) -> tuple[Array, Array]:
+    """Slope (last quarter of the hour less the hour) and standard deviation of the blocks; each of shape (X)."""
+    blocks_XB = values_XB[..., 1:]
+    around_XB = blocks_XB - blocks_XB.sum(axis=-1, keepdims=True) / BLOCKS
+    slope_X = around_XB[..., -LATE_BLOCKS:].sum(axis=-1) / LATE_BLOCKS
+    return slope_X, np.sqrt((around_XB * around_XB).sum(axis=-1) / BLOCKS)
+
+
+def _by_side(values_DNJ: Array) -> Array:
+    """One row for every side and resource, in the order of `SCHEMA`; shape (8, N)."""
+    return np.asarray(values_DNJ.transpose(0, 2, 1).reshape(8, -1))
+
+
+def _bounded(values: Array) -> Float32Array:
+    """The values as float32, clipped to +-`LIMIT`."""
+    return np.clip(values, -LIMIT, LIMIT).astype(np.float32)
+
+
+_WORLD = WorldSettings()  # its measured constants; dirty pages lengthen a migration by a few per cent only
+# Stop takes over what remains: of each resource the highest pressure and the excess, as source before and after.
+_STOP_PAIRS = [
+    (f"{resource}_{statistic}_{side}", f"{resource}_{value}")
+    for resource in _RESOURCES
+    for statistic, value in (("trend", "max"), ("excess", "excess_outlook"))
+    for side in _SIDES[:2]
+]
+_STOP_TAKES_F = [SCHEMA.candidate.index(candidate) for candidate, _ in _STOP_PAIRS]
+_STOP_FROM_C = [SCHEMA.context.index(context) for _, context in _STOP_PAIRS]
