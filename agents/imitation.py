@@ -1,0 +1,257 @@
+"""Learning from the teacher: days are played by a mixture of teacher, student and chance, every decision met is labelled
+with the true worth of every slot, and the scorer learns to choose what is worth most.
+
+The loss is the expected worth of the scorer's choice, exact because all slots are labelled, with a little entropy: a policy
+gradient without noise. Of what the teacher's choices win on unseen days, students of the same 40,000 decisions realised 56 %
+by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a softmax over worths.
+Shapes: N decisions, S slots, F and C features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+
+from ..env.gym.features import features
+from ..env.gym.generator import TraceGenerator
+from ..env.gym.shortlist import shortlist
+from ..env.gym.view import look_at
+from ..env.world.migration import WorldSettings
+from ..env.world.simulator import Simulator
+from ..env.world.workload import Episode
+from .network import CandidateScorer
+from .teacher import Teacher
+
+ROUND_MINUTES = 15
+GRADIENT_NORM = 1.0
+ENTROPY_WEIGHT = 0.1  # host-minutes per nat: keeps the policy from being surer than its data
+WORTH_LIMIT = 100.0  # host-minutes; labels are clipped to it so that no freak minute rules the fit
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Decisions and what each slot was worth.
+
+    Attributes:
+        candidates: shape (N, S, F), float16 to save memory.
+        context: shape (N, C).
+        mask: allowed slots; shape (N, S).
+        worth: true worth of each slot, host-minutes; shape (N, S).
+    """
+
+    candidates: npt.NDArray[np.float16]
+    context: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    worth: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+    @staticmethod
+    def joined(parts: Sequence[Decisions]) -> Decisions:
+        """All decisions of several days."""
+        return Decisions(
+            np.concatenate([p.candidates for p in parts]),
+            np.concatenate([p.context for p in parts]),
+            np.concatenate([p.mask for p in parts]),
+            np.concatenate([p.worth for p in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How a day of data is played.
+
+    Attributes:
+        student_share: share of days the student plays, where there is one; the teacher plays the others.
+        idle_share: share of days on which nothing is moved, so that heavy contention is seen as well.
+        noise: probability of a random choice instead, in half of the days.
+        slots: K, length of the shortlist.
+        plan_limit: moves of one plan at most.
+        world: constants of migration.
+    """
+
+    student_share: float = 0.5
+    idle_share: float = 0.15
+    noise: float = 0.15
+    slots: int = 64
+    plan_limit: int = 8
+    world: WorldSettings = WorldSettings()
+
+
+Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(candidates (S, F), context (C,), mask (S,)) -> score per slot (S,)."""
+
+
+def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng: np.random.Generator) -> Decisions:
+    """One day by one kind of player, every decision labelled by the teacher."""
+    is_idle = rng.random() < behaviour.idle_share
+    player = student if student is not None and rng.random() < behaviour.student_share else None
+    noise = behaviour.noise if rng.random() < 0.5 else 0.0
+    simulator = Simulator(episode, behaviour.world)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    while not simulator.is_done:
+        if not simulator.is_busy:
+            view = look_at(simulator.cluster())
+            teacher = Teacher.at(episode, simulator.minute, view, behaviour.world)
+            while len(view.moves) < behaviour.plan_limit:
+                listed = shortlist(view, behaviour.slots)
+                if listed.is_empty:
+                    break
+                candidates_SF, context_C = features(view, listed)
+                worth_S = teacher.worth_S(listed)
+                found.append((candidates_SF.astype(np.float16), context_C, listed.mask_S, worth_S))
+                scores_S = worth_S if player is None else player(candidates_SF, context_C, listed.mask_S)
+                slot = int(np.argmax(np.where(listed.mask_S, scores_S, -np.inf)))
+                if rng.random() < noise:
+                    slot = int(rng.choice(np.flatnonzero(listed.mask_S)))
+                move = None if is_idle else listed.move(slot)
+                if move is None:
+                    break
+                view, teacher = view.after(*move), teacher.after(*move)
+            simulator.execute(view.plan("data"))
+        simulator.advance(ROUND_MINUTES)
+    return _stacked(found, behaviour.slots + 1)
+
+
+def _stacked(found: list[tuple[np.ndarray, ...]], slots: int) -> Decisions:
+    """Recorded decisions as arrays; a quiet day has none."""
+    from ..env.gym.features import SCHEMA
+
+    if not found:
+        F, C = len(SCHEMA.candidate), len(SCHEMA.context)
+        return Decisions(
+            np.zeros((0, slots, F), np.float16),
+            np.zeros((0, C), np.float32),
+            np.zeros((0, slots), np.bool_),
+            np.zeros((0, slots), np.float32),
+        )
+    return Decisions(*(np.stack(column) for column in zip(*found, strict=True)))
+
+
+# ---- many days, in worker processes
+
+_generator: TraceGenerator | None = None
+_behaviour = Behaviour()
+
+
+def _start_worker(generator: TraceGenerator, behaviour: Behaviour) -> None:
+    """Gives a worker process what every day needs."""
+    global _generator, _behaviour
+    _generator, _behaviour = generator, behaviour
+    th.set_num_threads(1)
+
+
+def _work(seed: int, student: CandidateScorer | None) -> Decisions:
+    """One day in a worker process."""
+    assert _generator is not None
+    rng = np.random.default_rng(seed)
+    return play_day(_generator(rng), _behaviour, scores_of(student) if student is not None else None, rng)
+
+
+class Collector:
+    """Plays days in worker processes; a context manager, so that no process is left behind."""
+
+    def __init__(self, generator: TraceGenerator, behaviour: Behaviour, workers: int) -> None:
+        self._workers = workers
+        self._pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(generator, behaviour)
+        )
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def days(self, seeds: Iterator[int], student: CandidateScorer | None) -> Iterator[Decisions]:
+        """Days, in the order of their seeds, until the caller has enough."""
+        waiting: list[Future[Decisions]] = []
+        try:
+            while True:
+                while len(waiting) < self._workers + 1:
+                    waiting.append(self._pool.submit(_work, next(seeds), student))
+                wait([waiting[0]], return_when=FIRST_COMPLETED)
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def scores_of(scorer: CandidateScorer) -> Scores:
+    """A scorer as a function of one observation."""
+    scorer.eval()
+
+    def scores(candidates_SF: np.ndarray, context_C: np.ndarray, mask_S: np.ndarray) -> np.ndarray:
+        with th.no_grad():
+            logits_BS, _ = scorer(
+                th.from_numpy(candidates_SF)[None],
+                th.from_numpy(context_C)[None],
+                th.from_numpy(mask_S.astype(np.float32))[None],
+            )
+        return np.asarray(logits_BS[0].numpy())
+
+    return scores
+
+
+def expected_worth(logits: th.Tensor, worth: th.Tensor, mask: th.Tensor) -> th.Tensor:
+    """Worth of a choice drawn from softmax(logits), plus the entropy bonus; shape (B,)."""
+    log_probability = th.log_softmax(logits, dim=1)
+    probability = log_probability.exp()
+    entropy = -(probability * log_probability.masked_fill(~mask, 0.0)).sum(dim=1)
+    return (probability * worth).sum(dim=1) + ENTROPY_WEIGHT * entropy
+
+
+def fit(
+    scorer: CandidateScorer,
+    decisions: Decisions,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    deadline: float = np.inf,
+    on_step: Callable[[int, float], None] | None = None,
+) -> int:
+    """Fits the scorer's choice to the worth of slots; returns the steps done.
+
+    Args:
+        scorer: the network, changed in place.
+        decisions: the data.
+        steps: gradient steps; the learning rate goes up and down once over them.
+        batch_size: decisions a step.
+        learning_rate: the highest.
+        seed: of the batches.
+        deadline: `time.monotonic()` at which to stop early.
+        on_step: called with (step, loss) every 50 steps.
+    """
+    device = next(scorer.parameters()).device
+    rng = np.random.default_rng(seed)
+    optimizer = th.optim.Adam(scorer.parameters(), lr=learning_rate)
+    schedule = th.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1)
+    scorer.train()
+    for step in range(steps):
+        if time.monotonic() > deadline:
+            return step
+        rows = rng.integers(len(decisions), size=batch_size)
+        candidates = th.as_tensor(decisions.candidates[rows].astype(np.float32), device=device)
+        context = th.as_tensor(decisions.context[rows], device=device)
+        mask = th.as_tensor(decisions.mask[rows], device=device)
+        worth = th.as_tensor(np.clip(decisions.worth[rows], -WORTH_LIMIT, WORTH_LIMIT), device=device)
+        logits, _ = scorer(candidates, context, mask.float())
+        loss = -expected_worth(logits, worth, mask).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        th.nn.utils.clip_grad_norm_(scorer.parameters(), GRADIENT_NORM)
+        optimizer.step()
+        schedule.step()
+        if on_step is not None and step % 50 == 0:
+            on_step(step, float(loss.detach()))
+    return steps

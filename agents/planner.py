@@ -1,0 +1,169 @@
+"""An exported policy as a planner: builds a plan move by move, has it judged, and falls back to rules.
+
+Serving side: numpy and onnxruntime, never torch, stable-baselines3, gymnasium or mlflow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..baseline.ads import Ads
+from ..env.gym.features import features
+from ..env.gym.shortlist import SLOTS, Shortlist, shortlist
+from ..env.gym.view import PlanView, look_at
+from ..env.model.cluster import CPU, MEMORY, STORAGE, Cluster
+from ..env.model.contention import Contention, contentions, unresolved_H
+from ..env.model.memory import resizes
+from ..env.model.plan import Plan, Status, moves_of, validate
+from ..env.model.planner import Planner
+from ..env.model.state import State
+from .bundle import Bundle
+
+PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
+
+Logits = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
+"""(candidates of shape (S, F), context (C,), mask (S,)) -> score of each slot, shape (S,); slot 0 is stop."""
+
+
+class Choice(NamedTuple):
+    """One decision of a policy, as somebody follows it: what it saw, and which slot it took."""
+
+    view: PlanView
+    listed: Shortlist
+    slot: int
+    margin: float  # score of the slot above that of stop
+
+
+def choose_moves(
+    view: PlanView, logits: Logits, *, slots: int = SLOTS, limit: int = PLAN_LIMIT
+) -> tuple[PlanView, list[Choice]]:
+    """Takes the best candidate again and again, until *stop* is the best, nothing is listed or the plan is full.
+
+    Args:
+        view: the cluster before any move.
+        logits: scores the slots; the highest one is taken, the first of equals.
+        slots: K, the length of the shortlist.
+        limit: moves of the plan at most.
+
+    Returns:
+        The cluster after the moves, and the decision behind each of them.
+    """
+    choices: list[Choice] = []
+    while len(view.moves) < limit:
+        listed = shortlist(view, slots)
+        if listed.is_empty:
+            break
+        candidates_SF, context_C = features(view, listed)
+        scores_S = logits(candidates_SF, context_C, listed.mask_S)
+        slot = int(np.argmax(np.where(listed.mask_S, scores_S, -np.inf)))
+        move = listed.move(slot)
+        if move is None:
+            break
+        choices.append(Choice(view, listed, slot, float(scores_S[slot] - scores_S[0])))
+        view = view.after(*move)
+    return view, choices
+
+
+@dataclass(frozen=True)
+class LearnedPlanner:
+    """A bundle as a planner.
+
+    Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's, and
+    that one, should it break a rule too, by no move at all. The reason says so.
+
+    Attributes:
+        bundle: the policy.
+        fallback: the rules that answer where the policy may not; `ads` where None.
+        is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may relieve
+            part of a contention, and act before there is one.
+    """
+
+    bundle: Bundle
+    fallback: Planner | None = None
+    is_strict: bool = False
+    name: str = "learned"
+    observes_after_plan: bool = False
+
+    def plan(self, cluster: Cluster) -> Plan:
+        """The policy's plan, or the fallback's."""
+        started = time.perf_counter()
+        view = look_at(cluster)
+        found = contentions(view.state)
+        plan = self._answer(cluster, view, found)
+        return replace(plan, contentions=found, solve_seconds=time.perf_counter() - started)
+
+    def _answer(self, cluster: Cluster, view: PlanView, found: tuple[Contention, ...]) -> Plan:
+        """The plan without its contentions and its time."""
+        if self.is_strict and not found:
+            return self._plan(view, Status.NO_CONTENTION, "no host is contended")
+        after, choices = choose_moves(view, self._logits, slots=self.bundle.manifest.shortlist_size)
+        if self.is_strict and (left := int(np.count_nonzero(unresolved_H(after.state)))):
+            hosts = f"{left} contended host{'' if left == 1 else 's'}"
+            return self._fall_back(cluster, view, f"the policy would relieve only part and leave {hosts}")
+        plan = self._policy_plan(view, after, choices, found)
+        broken = validate(view.state, plan, must_resolve=self.is_strict)
+        if broken:
+            return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
+        return plan
+
+    def _logits(
+        self, candidates: npt.NDArray[np.float32], context: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        return self.bundle.score(candidates, context, mask).logits
+
+    def _policy_plan(
+        self, before: PlanView, after: PlanView, choices: list[Choice], found: tuple[Contention, ...]
+    ) -> Plan:
+        """What the policy chose, as a plan with its reasons."""
+        resized = resizes(before.state, after.state)
+        if not choices and not (self.is_strict and resized):
+            if found:
+                return self._plan(before, Status.REFUSED, "the policy holds no move to be worth its cost")
+            return self._plan(before, Status.NO_CONTENTION, "no host is contended, and the policy waits")
+        moves = moves_of(before.state, after.moves, [move_reason(choice) for choice in choices])
+        cost_gib = float(sum(move.cost_gib for move in moves))
+        left = int(np.count_nonzero(unresolved_H(after.state)))
+        reason = f"the policy takes {len(moves)} move{'' if len(moves) == 1 else 's'}, {cost_gib:.1f} GiB"
+        reason += f"; {left} host{' stays' if left == 1 else 's stay'} contended" if left else ""
+        plan = self._plan(before, Status.PLANNED, reason)
+        return replace(plan, moves=moves, resizes=resized, cost_gib=cost_gib)
+
+    def _fall_back(self, cluster: Cluster, view: PlanView, why: str) -> Plan:
+        """The fallback's plan where it is valid, else none."""
+        rules = self.fallback or Ads()
+        plan = rules.plan(cluster)
+        reason = f"{why}, so {rules.name} answers: {plan.reason}"
+        broken = validate(view.state, plan, must_resolve=self.is_strict)
+        if broken:
+            return self._plan(view, Status.REFUSED, f"{why}, and so does that of {rules.name} ({broken[0]}): no move")
+        return replace(plan, planner=self.name, reason=reason)
+
+    def _plan(self, view: PlanView, status: Status, reason: str) -> Plan:
+        """A plan without moves."""
+        return Plan(cluster=view.round.name, planner=self.name, status=status, reason=reason)
+
+
+def move_reason(choice: Choice) -> str:
+    """Why a move was taken, in figures: source and target before and after it, and its score above that of stop."""
+    move = choice.listed.move(choice.slot)
+    assert move is not None  # stop is never recorded as a choice
+    m, target = move
+    before = choice.view.state
+    after, source = before.moved(m, target), int(before.host_of_M[m])
+    sides = f"{_change(before, after, source)}; {_change(before, after, target)}"
+    return f"{sides}; score {choice.margin:.2f} above stop"
+
+
+def _change(before: State, after: State, h: int) -> str:
+    """What a move changes on a host: the resource that is used most before or after it."""
+    names = {CPU: "CPU", STORAGE: "storage", MEMORY: "memory"}
+    was_R, is_R = before.utilization_HR[h], after.utilization_HR[h]
+    changed = [r for r in names if abs(was_R[r] - is_R[r]) > 5e-4] or [CPU]
+    r = max(changed, key=lambda r: max(was_R[r], is_R[r]))
+    return f"{before.inventory.hosts[h].id} {names[r]} {was_R[r]:.1%} to {is_R[r]:.1%}"

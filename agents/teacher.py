@@ -1,0 +1,61 @@
+"""The teacher: what every move on the shortlist is really worth, told by the future of a training day.
+
+The student sees history features only; what of the future shows in them is what it can learn. Worth is counted in
+host-minutes: core-minutes of the cost, net of what the move itself costs, per mean CPU capacity of a host, so that
+clusters of all sizes speak in one scale. *stop* is worth 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..baseline.clairvoyant import move_price_M
+from ..baseline.foresight import Foresight, foresee
+from ..env.gym.shortlist import Shortlist
+from ..env.gym.view import PlanView
+from ..env.model.cluster import CPU, Array
+from ..env.world.migration import WorldSettings
+from ..env.world.workload import Episode
+
+HORIZON_MINUTES = 60  # the clairvoyant planner does best with it, and students too (of 15 to 240)
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """The true worth of moves from one moment of an episode on; follows a plan as it grows.
+
+    Attributes:
+        foresight: the hour to come, everything where the plan so far puts it.
+        price_M: what each move costs by itself, core-minutes; shape (M,).
+        host_cores: mean CPU capacity of a host: the unit of worth.
+    """
+
+    foresight: Foresight
+    price_M: Array
+    host_cores: float
+
+    @staticmethod
+    def at(
+        episode: Episode, minute: int, view: PlanView, world: WorldSettings, horizon_minutes: int = HORIZON_MINUTES
+    ) -> Teacher:
+        """The teacher for a round that starts with this view."""
+        foresight = foresee(episode, minute, view.state.host_of_M, horizon_minutes)
+        cores = float(episode.cluster.inventory.capacity_HR[:, CPU].mean())
+        return Teacher(foresight, move_price_M(view.state, world), cores)
+
+    def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
+        """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,)."""
+        worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
+        slots = np.flatnonzero(listed.mask_S[1:])
+        movables, targets = listed.movable_K[slots], listed.target_K[slots]
+        if slots.size:
+            net = self.foresight.relief(movables, targets) - self.price_M[movables]
+            worth_S[slots + 1] = net / self.host_cores
+        return worth_S
+
+    def after(self, m: int, target: int) -> Teacher:
+        """The teacher once the plan also has this move."""
+        return Teacher(self.foresight.moved(m, target), self.price_M, self.host_cores)

@@ -1,0 +1,300 @@
+"""Training a policy within a time budget: imitation of the teacher, then MaskablePPO, the better one by validation.
+
+    collect    days of the training part, labelled by the clairvoyant teacher; first its own, then those of the student
+    fit        the scorer learns to choose what is worth most
+    validate   the greedy policy on fixed days of the validation part, by the true simulated cost
+    improve    MaskablePPO on the env, rewards against a do-nothing twin; the critic is fitted alone first, steps are
+               small, and validation after every few updates decides what is kept
+
+The best policy by validation wins, be it the imitation's or PPO's, and `metrics` say which. The test part is never seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch as th
+
+from ..env.gym.features import SCHEMA
+from ..env.gym.generator import TraceGenerator
+from ..env.model.errors import QuellError
+from ..env.world.split import TracePart
+from .imitation import Behaviour, Collector, Decisions, fit
+from .network import DEFAULT_WIDTH, CandidateScorer
+from .reinforce import improve
+from .validation import Validation
+
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a training depends on, beside its data.
+
+    Attributes:
+        seed: of everything drawn.
+        budget_seconds: wall-clock time for all of it.
+        device: `cpu`, `cuda`, or `auto` (cuda where there is one).
+        slots: K, length of the shortlist.
+        width: of the network's layers.
+        hosts, vms_per_host, load: ranges of the clusters trained on.
+        collect_share, improve_share: shares of the budget for collecting and for PPO; fitting and validation take the rest.
+        rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
+        days: days to collect at most, over all rounds; None: as many as fit the budget.
+        fit_steps, batch_size, learning_rate: of the fit in each round.
+        workers: processes that play days.
+        validation_episodes, validation_hosts, validation_vms_per_host, validation_load: the fixed validation days.
+        ppo_learning_rate, ppo_batch_size, ppo_epochs, ppo_rollout, ppo_gamma, ppo_kl: of MaskablePPO.
+        ppo_updates: updates at most; None: as many as fit the budget.
+    """
+
+    seed: int = 1
+    budget_seconds: float = 300.0
+    device: str = "cpu"
+    slots: int = 64
+    width: int = DEFAULT_WIDTH
+    hosts: tuple[int, int] = (4, 12)
+    vms_per_host: tuple[int, int] = (10, 15)
+    load: tuple[float, float] = (0.55, 0.75)
+    collect_share: float = 0.4
+    improve_share: float = 0.3
+    rounds: int = 2
+    days: int | None = None
+    fit_steps: int = 1200
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    workers: int = 2
+    validation_episodes: int = 8
+    validation_hosts: int = 8
+    validation_vms_per_host: int = 15
+    validation_load: float = 0.65
+    ppo_learning_rate: float = 1e-4
+    ppo_batch_size: int = 512
+    ppo_epochs: int = 4
+    ppo_rollout: int = 2048
+    ppo_gamma: float = 0.95
+    ppo_kl: float = 0.02
+    ppo_updates: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what a person may have typed."""
+        if not self.budget_seconds > 0:
+            raise QuellError(f"training budget: {self.budget_seconds:g} seconds is not above 0")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPolicy:
+    """What a training has brought so far.
+
+    Attributes:
+        scorer: the network, on the CPU.
+        config: how it was trained.
+        metrics: figures of the training, by name.
+        curves: points (x, y) by name.
+    """
+
+    scorer: CandidateScorer
+    config: TrainConfig
+    metrics: dict[str, float | str]
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+
+class TrainObserver(Protocol):
+    """Who watches a training."""
+
+    def phase(self, name: str, detail: str) -> None:
+        """A phase begins."""
+
+    def progress(self, done_seconds: float, total_seconds: float) -> None:
+        """So much of the budget is used."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Figures of one step."""
+
+    def best(self, policy: TrainedPolicy) -> None:
+        """Validation has improved."""
+
+
+def train(
+    train_part: TracePart, validation_part: TracePart, config: TrainConfig, observer: TrainObserver
+) -> TrainedPolicy:
+    """Trains a policy.
+
+    Args:
+        train_part: VMs and days to learn from.
+        validation_part: VMs and days to choose by; shares none with the training part.
+        config: budget, seed and the rest.
+        observer: who watches.
+
+    Raises:
+        QuellError: the parts give no cluster of the wanted sizes, or the device is not there.
+    """
+    return _Training(train_part, validation_part, config, observer).run()
+
+
+class _Training:
+    """One training: what its phases share."""
+
+    def __init__(
+        self, train_part: TracePart, validation_part: TracePart, config: TrainConfig, observer: TrainObserver
+    ) -> None:
+        self.config, self.observer = config, observer
+        self.started = time.monotonic()
+        self.device = _device(config.device)
+        self.generator = TraceGenerator(train_part, config.hosts, config.vms_per_host, config.load)
+        self.validation = Validation(validation_part, config)
+        self.curves: dict[str, Curve] = {}
+        self.metrics: dict[str, float | str] = {}
+        self.best: TrainedPolicy | None = None
+        self.best_ratio = np.inf
+        self.step = 0
+
+    def run(self) -> TrainedPolicy:
+        """All phases."""
+        th.set_num_threads(1)  # on two shared cores one thread is several times faster than two
+        th.manual_seed(self.config.seed)
+        self.observer.phase("validation", f"do-nothing on {self.config.validation_episodes} days")
+        self.validation.prepare()
+        scorer = CandidateScorer(len(SCHEMA.candidate), len(SCHEMA.context), self.config.width).to(self.device)
+        decisions = self._imitate(scorer)
+        self._improve(decisions)
+        assert self.best is not None  # imitation is validated at least once
+        self.metrics["train_seconds"] = time.monotonic() - self.started
+        return TrainedPolicy(self.best.scorer, self.config, {**self.best.metrics, **self.metrics}, self.curves)
+
+    def _imitate(self, scorer: CandidateScorer) -> Decisions:
+        """Collects and fits, round by round; returns the data."""
+        config, parts, seeds = self.config, [], _seeds(self.config.seed)
+        with Collector(self.generator, Behaviour(slots=config.slots), config.workers) as collector:
+            for n in range(config.rounds):
+                student = None if n == 0 else copy.deepcopy(scorer).cpu()
+                who = "the teacher" if student is None else "teacher and student"
+                self.observer.phase("collect", f"days of the training part, played by {who}")
+                parts += self._collect(collector, seeds, student, n)
+                decisions = Decisions.joined(parts)
+                if len(decisions) == 0:
+                    raise QuellError(
+                        "training: on none of the days played was there anything to decide; raise the load"
+                    )
+                self.observer.phase("fit", f"{len(decisions):,} decisions of {len(parts)} days")
+                if n == 0:
+                    scorer.set_feature_scaling(
+                        decisions.candidates[:8192], decisions.context[:8192], decisions.mask[:8192]
+                    )
+                self._fit(scorer, decisions, n)
+                self._validate(scorer, "imitation")
+        self.metrics |= {"imitation/days": float(len(parts)), "imitation/decisions": float(len(decisions))}
+        return decisions
+
+    def _collect(
+        self, collector: Collector, seeds: Iterator[int], student: CandidateScorer | None, n: int
+    ) -> list[Decisions]:
+        """Days for this round: by time, or as many as the configuration says."""
+        config, parts = self.config, []
+        wanted = None if config.days is None else max(1, config.days // config.rounds)
+        share = config.collect_share * config.budget_seconds / config.rounds
+        began = time.monotonic()
+        for decisions in collector.days(seeds, student):
+            parts.append(decisions)
+            self._tick()
+            if wanted is not None and len(parts) >= wanted:
+                break
+            if wanted is None and time.monotonic() - began > share:
+                break
+        self._log({"collect/days": len(parts), "collect/seconds": time.monotonic() - began}, n)
+        return parts
+
+    def _fit(self, scorer: CandidateScorer, decisions: Decisions, n: int) -> None:
+        """One fit; its curve goes on where that of the round before ended."""
+        config = self.config
+        first = n * config.fit_steps
+
+        def on_step(step: int, loss: float) -> None:
+            self._point("imitation/expected worth (host-minutes)", first + step, -loss)
+            self._tick()
+
+        deadline = np.inf if config.days is not None else self.started + 0.9 * config.budget_seconds
+        fit(
+            scorer,
+            decisions,
+            steps=config.fit_steps,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            seed=config.seed + n,
+            deadline=deadline,
+            on_step=on_step,
+        )
+
+    def _improve(self, decisions: Decisions) -> None:
+        """PPO from the best policy so far, for what is left of the budget."""
+        assert self.best is not None
+        left = self.started + self.config.budget_seconds - time.monotonic()
+        if self.config.ppo_updates == 0 or (self.config.ppo_updates is None and left < self.validation.seconds * 2):
+            self.metrics["best_phase"] = "imitation"
+            return
+        self.observer.phase("improve", f"MaskablePPO, {max(left, 0):.0f} s left")
+        imitation_ratio = self.best_ratio
+        for update, (scorer, figures) in enumerate(
+            improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up)
+        ):
+            self._log({f"ppo/{name}": value for name, value in figures.items()}, update)
+            for name in ("reward of a step", "policy divergence (KL)"):
+                if name in figures:
+                    self._point(f"ppo/{name}", update, figures[name])
+            self._validate(scorer, "ppo")
+            self._tick()
+        won = self.best_ratio < imitation_ratio
+        self.metrics["best_phase"] = "ppo" if won else "imitation"
+        self.metrics["ppo_gain_percent"] = 100 * (1 - self.best_ratio / imitation_ratio)
+
+    def _is_time_up(self) -> bool:
+        """Whether there is no time for another update and its validation."""
+        if self.config.ppo_updates is not None:
+            return False
+        return time.monotonic() + self.validation.seconds > self.started + self.config.budget_seconds
+
+    def _validate(self, scorer: CandidateScorer, phase: str) -> None:
+        """The cost on the validation days; the best policy is kept."""
+        ratio, moved_gib = self.validation.cost_ratio(scorer)
+        self.step += 1
+        self._point("validation/cost, share of doing nothing", self.step, ratio)
+        self._log({"validation/cost_ratio": ratio, "validation/moved_gib": moved_gib}, self.step)
+        if ratio < self.best_ratio:
+            self.best_ratio = ratio
+            self.metrics |= {"validation_cost_ratio": ratio, "validation_moved_gib": moved_gib}
+            kept = copy.deepcopy(scorer).cpu()
+            self.best = TrainedPolicy(kept, self.config, {**self.metrics, "best_phase": phase}, dict(self.curves))
+            self.observer.best(self.best)
+        self._tick()
+
+    def _point(self, curve: str, x: float, y: float) -> None:
+        self.curves.setdefault(curve, []).append((float(x), float(y)))
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        self.observer.metrics({name: float(value) for name, value in values.items()}, step)
+
+    def _tick(self) -> None:
+        self.observer.progress(time.monotonic() - self.started, self.config.budget_seconds)
+
+
+def _seeds(seed: int) -> Iterator[int]:
+    """Seeds of training days: they never repeat within a training."""
+    return (int(s) for s in (np.random.SeedSequence([seed, n]).generate_state(1)[0] for n in itertools.count()))
+
+
+def _device(name: str) -> th.device:
+    """The device of a name.
+
+    Raises:
+        QuellError: CUDA is asked for and not there.
+    """
+    has_cuda = th.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        raise QuellError("device 'cuda' is not available on this machine; use cpu or auto")
+    return th.device("cuda" if name == "cuda" or (name == "auto" and has_cuda) else "cpu")
