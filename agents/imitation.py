@@ -1,10 +1,10 @@
-"""Learning from the teacher: days are played by a mixture of teacher, student and chance, every decision met is labelled
-with the true worth of every slot, and the scorer learns to choose what is worth most.
+"""Learning from the teacher: days are played by a mixture of teacher, student and chance, every decision met is
+labelled with the true worth of every slot, and the scorer learns to choose what is worth most.
 
-The loss is the expected worth of the scorer's choice, exact because all slots are labelled, with a little entropy: a policy
-gradient without noise. Of what the teacher's choices win on unseen days, students of the same 40,000 decisions realised 56 %
-by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a softmax over worths.
-Shapes: N decisions, S slots, F and C features.
+The loss is the expected worth of the scorer's choice, exact because all slots are labelled, with a little entropy: a
+policy gradient without noise. Of what the teacher's choices win on unseen days, students of the same 40,000 decisions
+realised 56 % by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a softmax
+over worths. Shapes: N decisions, S slots, F and C features.
 """
 
 from __future__ import annotations

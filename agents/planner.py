@@ -74,14 +74,12 @@ def choose_moves(
 class LearnedPlanner:
     """A bundle as a planner.
 
-    Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's, and
-    that one, should it break a rule too, by no move at all. The reason says so.
+    Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's,
+    and that one, should it break a rule too, by no move at all. The reason says so.
 
-    Attributes:
-        bundle: the policy.
-        fallback: the rules that answer where the policy may not; `ads` where None.
-        is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may relieve
-            part of a contention, and act before there is one.
+    Attributes: bundle: the policy. fallback: the rules that answer where the policy may not; `ads` where None.
+    is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may relieve
+    part of a contention, and act before there is one.
     """
 
     bundle: Bundle

@@ -1,7 +1,7 @@
 """MaskablePPO from a policy that is good already, without destroying it.
 
-An untrained critic makes PPO unlearn a clone, so the critic is fitted alone on the first rollout; updates stop at a small
-divergence, and the caller validates after each and keeps what is best.
+An untrained critic makes PPO unlearn a clone, so the critic is fitted alone on the first rollout; updates stop at a
+small divergence, and the caller validates after each and keeps what is best.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ def _figures(model: MaskablePPO) -> dict[str, float]:
     """What an update has shown."""
     recorded = model.logger.name_to_value
     names = {
-        "train/approx_kl": "policy divergence (KL)",
-        "train/explained_variance": "explained variance",
-        "train/value_loss": "value loss",
-        "train/policy_gradient_loss": "policy loss",
+        "train/approx_kl": "divergence_kl",
+        "train/explained_variance": "explained_variance",
+        "train/value_loss": "value_loss",
+        "train/policy_gradient_loss": "policy_loss",
     }
     figures = {shown: float(recorded[name]) for name, shown in names.items() if name in recorded}
-    figures["reward of a step"] = float(np.mean(model.rollout_buffer.rewards))
+    figures["step_reward"] = float(np.mean(model.rollout_buffer.rewards))
     return figures

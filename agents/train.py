@@ -6,7 +6,8 @@
     improve    MaskablePPO on the env, rewards against a do-nothing twin; the critic is fitted alone first, steps are
                small, and validation after every few updates decides what is kept
 
-The best policy by validation wins, be it the imitation's or PPO's, and `metrics` say which. The test part is never seen.
+The best policy by validation wins, be it the imitation's or PPO's, and `metrics` say which. The test part is never
+seen.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class TrainConfig:
         slots: K, length of the shortlist.
         width: of the network's layers.
         hosts, vms_per_host, load: ranges of the clusters trained on.
-        collect_share, improve_share: shares of the budget for collecting and for PPO; fitting and validation take the rest.
+        collect_share: share of the budget for collecting days; PPO gets what fitting and validation leave.
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
         days: days to collect at most, over all rounds; None: as many as fit the budget.
         fit_steps, batch_size, learning_rate: of the fit in each round.
@@ -63,7 +64,6 @@ class TrainConfig:
     vms_per_host: tuple[int, int] = (10, 15)
     load: tuple[float, float] = (0.55, 0.75)
     collect_share: float = 0.4
-    improve_share: float = 0.3
     rounds: int = 2
     days: int | None = None
     fit_steps: int = 1200
@@ -95,13 +95,13 @@ class TrainedPolicy:
     Attributes:
         scorer: the network, on the CPU.
         config: how it was trained.
-        metrics: figures of the training, by name.
+        metrics: figures of the training, by name; `best_is_from_ppo` (1 or 0) says which phase won.
         curves: points (x, y) by name.
     """
 
     scorer: CandidateScorer
     config: TrainConfig
-    metrics: dict[str, float | str]
+    metrics: dict[str, float]
     curves: dict[str, Curve] = field(default_factory=dict)
 
 
@@ -150,7 +150,7 @@ class _Training:
         self.generator = TraceGenerator(train_part, config.hosts, config.vms_per_host, config.load)
         self.validation = Validation(validation_part, config)
         self.curves: dict[str, Curve] = {}
-        self.metrics: dict[str, float | str] = {}
+        self.metrics: dict[str, float] = {"best_is_from_ppo": 0.0}
         self.best: TrainedPolicy | None = None
         self.best_ratio = np.inf
         self.step = 0
@@ -188,7 +188,7 @@ class _Training:
                         decisions.candidates[:8192], decisions.context[:8192], decisions.mask[:8192]
                     )
                 self._fit(scorer, decisions, n)
-                self._validate(scorer, "imitation")
+                self._validate(scorer, is_ppo=False)
         self.metrics |= {"imitation/days": float(len(parts)), "imitation/decisions": float(len(decisions))}
         return decisions
 
@@ -236,7 +236,6 @@ class _Training:
         assert self.best is not None
         left = self.started + self.config.budget_seconds - time.monotonic()
         if self.config.ppo_updates == 0 or (self.config.ppo_updates is None and left < self.validation.seconds * 2):
-            self.metrics["best_phase"] = "imitation"
             return
         self.observer.phase("improve", f"MaskablePPO, {max(left, 0):.0f} s left")
         imitation_ratio = self.best_ratio
@@ -244,13 +243,11 @@ class _Training:
             improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up)
         ):
             self._log({f"ppo/{name}": value for name, value in figures.items()}, update)
-            for name in ("reward of a step", "policy divergence (KL)"):
+            for name in ("step_reward", "divergence_kl"):
                 if name in figures:
                     self._point(f"ppo/{name}", update, figures[name])
-            self._validate(scorer, "ppo")
+            self._validate(scorer, is_ppo=True)
             self._tick()
-        won = self.best_ratio < imitation_ratio
-        self.metrics["best_phase"] = "ppo" if won else "imitation"
         self.metrics["ppo_gain_percent"] = 100 * (1 - self.best_ratio / imitation_ratio)
 
     def _is_time_up(self) -> bool:
@@ -259,7 +256,7 @@ class _Training:
             return False
         return time.monotonic() + self.validation.seconds > self.started + self.config.budget_seconds
 
-    def _validate(self, scorer: CandidateScorer, phase: str) -> None:
+    def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> None:
         """The cost on the validation days; the best policy is kept."""
         ratio, moved_gib = self.validation.cost_ratio(scorer)
         self.step += 1
@@ -268,8 +265,9 @@ class _Training:
         if ratio < self.best_ratio:
             self.best_ratio = ratio
             self.metrics |= {"validation_cost_ratio": ratio, "validation_moved_gib": moved_gib}
+            self.metrics["best_is_from_ppo"] = float(is_ppo)
             kept = copy.deepcopy(scorer).cpu()
-            self.best = TrainedPolicy(kept, self.config, {**self.metrics, "best_phase": phase}, dict(self.curves))
+            self.best = TrainedPolicy(kept, self.config, dict(self.metrics), dict(self.curves))
             self.observer.best(self.best)
         self._tick()
 

@@ -21,6 +21,7 @@ from .bootstrap import Draw, Estimate, FloatArray, Interval, boot_means, cut_of,
 Results = Mapping[str, Sequence[EpisodeResult]]
 
 RESAMPLES = 10_000
+LONGEST_NAME = 16  # letters of a planner's name in tables and axes
 YARDSTICK = "clairvoyant"  # what regret is measured against
 
 # What is averaged for each planner, with an interval: the fields of `PlannerSummary` of that name.
@@ -33,6 +34,11 @@ _METRICS: dict[str, Callable[[EpisodeResult], float]] = {
     "moves": lambda r: r.moves,
     "contended_host_minutes": lambda r: r.contended_host_minutes,
 }
+
+
+def short_name(name: str) -> str:
+    """The end of a long name (of a path the file), for tables and axes."""
+    return name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
+from .comparison import short_name
+
 INK, FAINT = "#24292f", "#c9d1d9"  # text and lines, grid; the report replaces them to suit light and dark
 PLANNER_COLOURS = {
     "none": "#8a8a8a",
@@ -27,7 +29,6 @@ PLANNER_COLOURS = {
 }
 OTHER_COLOURS = ("#b0603a", "#5b8c5a", "#7a7acd", "#a0a03c")
 WIDTH_INCHES = 7.6
-LONGEST_NAME = 16
 TITLE_SIZE, TEXT_SIZE = 10.0, 9.0
 HIGHEST_UTILIZATION = 1.1  # where the colour scale ends
 
@@ -35,11 +36,6 @@ HIGHEST_UTILIZATION = 1.1  # where the colour scale ends
 def planner_colour(planner: str) -> str:
     """The colour of a planner, the same in every plot."""
     return PLANNER_COLOURS.get(planner) or OTHER_COLOURS[sum(planner.encode()) % len(OTHER_COLOURS)]
-
-
-def short_name(name: str) -> str:
-    """The end of a name that is too long for an axis."""
-    return plain(name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}")
 
 
 def plain(text: str) -> str:
@@ -95,7 +91,7 @@ def legend(axes: Axes, **where: Any) -> None:
 
 def planner_axis(axes: Axes, planners: Sequence[str]) -> None:
     """Planners down the y axis, the first on top, the learned one in bold."""
-    axes.set_yticks(range(len(planners)), labels=[short_name(planner) for planner in planners])
+    axes.set_yticks(range(len(planners)), labels=[plain(short_name(planner)) for planner in planners])
     for tick, planner in zip(axes.get_yticklabels(), planners, strict=True):
         tick.set_fontweight("bold" if planner == "learned" else "normal")
     axes.set_ylim(len(planners) - 0.4, -0.6)

@@ -32,7 +32,6 @@ from .figures import (
     plain,
     planner_axis,
     planner_colour,
-    short_name,
     utilization_colours,
     whisker,
 )
@@ -48,6 +47,7 @@ MINUTES_PER_HOUR, SECONDS_PER_HOUR, DAY_HOURS = 60, 3600, 24
 SHOWN_MINUTES = 5  # a column of the day's heat map, which shows the highest minute of them
 PNG_DOTS_PER_INCH = 160
 SVG_DOTS_PER_INCH = 200  # of the pictures inside it
+MOST_ARROWS = 30  # more of them would hide the heat map
 CLIPPED_PERCENT = 100.0
 LINE_STYLES = ("-", "--", ":", "-.")
 LINE_COLOURS = ("#d55e00", "#2f7fc1", "#009e73", "#8c6bb1")
@@ -90,7 +90,7 @@ def cost_figure(comparison: Comparison) -> Figure:
             whisker(axes, p, astuple(cost.interval), INK)
         ends.append(max(cost.value, cost.interval.high if cost.interval else 0.0))
         _beside(axes, ends[-1], p, f"{cost.value:,.0f}")
-    axes.set_xlim(0, 1.12 * max(max(ends), 1e-9))
+    axes.set_xlim(0, 1.12 * max(*ends, 1.0))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,g}" if x < 1 else f"{x:,.0f}"))
     planner_axis(axes, [s.planner for s in planners])
     label(axes, x="cost of a day, core-minutes")
@@ -134,7 +134,7 @@ def _beside(axes: Axes, x: float, y: float, text: str) -> None:
 
 
 def day_figure(results: Mapping[str, EpisodeResult], inventory: Inventory) -> Figure:
-    """CPU utilization of every host through one day under each planner: heat maps, moves as arrows.
+    """CPU utilization of every host through one day under each planner: heat maps, with the moves.
 
     Args:
         results: the same episode under each planner, by the planner's name.
@@ -142,7 +142,7 @@ def day_figure(results: Mapping[str, EpisodeResult], inventory: Inventory) -> Fi
     """
     columns = min(2, len(results))
     rows = -(-len(results) // columns)
-    height_inches = min(max(1.7, 0.9 + 0.2 * inventory.host_count), 4.5)
+    height_inches = min(max(1.8, 1.1 + 0.2 * inventory.host_count), 4.5)
     figure, grid = new_grid(rows * height_inches + 0.8, rows, columns, share=True)
     threshold = inventory.settings.cpu_threshold
     colours, scale = utilization_colours(threshold)
@@ -158,7 +158,7 @@ def day_figure(results: Mapping[str, EpisodeResult], inventory: Inventory) -> Fi
     bar = figure.colorbar(
         ScalarMappable(scale, colours), ax=grid, location="bottom", shrink=0.6, aspect=45, extend="max", pad=0.03
     )
-    meaning = "CPU utilization, % (highest of 5 minutes; orange: above the threshold; arrows: moves)"
+    meaning = "CPU utilization, % (highest of 5 minutes; orange: above the threshold; arrows and ticks: moves)"
     bar.set_label(meaning, size=TEXT_SIZE, color=INK)
     ticks = [0.0, 0.25, 0.5, threshold, 1.0]
     bar.set_ticks(ticks, labels=[f"{100 * tick:.0f}" for tick in ticks])
@@ -183,20 +183,23 @@ def _draw_utilization(axes: Axes, result: EpisodeResult, colours: Colormap, scal
 
 
 def _draw_hosts(axes: Axes, inventory: Inventory) -> None:
-    """Hours and host names along the edges, at most 16 names."""
+    """Hours and names along the edges: at most 16 hosts, and below them a row for the moves."""
     axes.set_xticks(range(0, DAY_HOURS + 1, 6))
-    step = 1 + (inventory.host_count - 1) // 16
-    shown = range(0, inventory.host_count, step)
-    axes.set_yticks(shown, labels=[short_name(inventory.hosts[h].id) for h in shown])
+    hosts = inventory.host_count
+    named = range(0, hosts, 1 + (hosts - 1) // 16)
+    axes.set_yticks([*named, hosts], labels=[*(plain(inventory.hosts[h].id) for h in named), "moves"])
+    axes.set_ylim(hosts + 0.5, -0.5)
     axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def _draw_moves(axes: Axes, result: EpisodeResult, inventory: Inventory) -> None:
-    """An arrow for each move from the source's row to the target's, at the time it began; sessions dashed."""
-    for record in result.log:
-        if record.outcome is Outcome.DROPPED:
-            continue
-        hour = record.start_seconds / SECONDS_PER_HOUR
+    """A tick for each move at the time it began; where they are few, also an arrow to its target, sessions dashed."""
+    moves = [record for record in result.log if record.outcome is not Outcome.DROPPED]
+    hour_N = np.array([record.start_seconds for record in moves]) / SECONDS_PER_HOUR
+    axes.vlines(hour_N, inventory.host_count - 0.3, inventory.host_count + 0.4, color=INK, linewidth=0.8)
+    if len(moves) > MOST_ARROWS:
+        return
+    for hour, record in zip(hour_N, moves, strict=True):
         source, target = inventory.host_index[record.move.source], inventory.host_index[record.move.target]
         style = "solid" if record.move.kind is MoveKind.VM else "dashed"
         arrow = {"arrowstyle": "-|>", "mutation_scale": 7, "color": "black", "linewidth": 0.9, "linestyle": style}
@@ -247,18 +250,18 @@ def _short_number(value: float, _: object = None) -> str:
 
 
 def to_bytes(figure: Figure, kind: str) -> bytes:
-    """The figure as a `png` (on white) or `svg` file."""
+    """The figure as a `png` or `svg` file, on white."""
     if kind == "svg":
-        return to_svg(figure).encode()
+        return to_svg(figure, background="white").encode()
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, facecolor="white")
     return buffer.getvalue()
 
 
-def to_svg(figure: Figure) -> str:
+def to_svg(figure: Figure, background: str = "none") -> str:
     """The figure as an SVG element: text stays text, and nothing in it depends on when or where it was made."""
     buffer = io.StringIO()
     no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "quell"}):
-        figure.savefig(buffer, format="svg", dpi=SVG_DOTS_PER_INCH, metadata=no_metadata)
+        figure.savefig(buffer, format="svg", dpi=SVG_DOTS_PER_INCH, facecolor=background, metadata=no_metadata)
     return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), count=1, flags=re.DOTALL)

@@ -62,10 +62,10 @@ def open_store(uri: str) -> Store:
         return Store(uri, _probe(uri, uri), None)
     path = _sqlite_path(uri)
     artifacts = path.parent / ARTIFACTS_FOLDER
-    if path.exists() and path.stat().st_size > 0:
-        _check_sqlite(uri, path)
-    else:
+    if not path.exists():
         _make_sqlite(uri, path, artifacts)
+    elif path.stat().st_size > 0:  # what is empty MLflow fills in its place
+        _check_sqlite(uri, path)
     absolute = f"{SQLITE_PREFIX}{path}"
     return Store(absolute, _probe(absolute, uri), artifacts)
 
@@ -176,10 +176,7 @@ def _make_sqlite(uri: str, path: Path, artifacts: Path) -> None:
     try:
         store = SqlAlchemyStore(f"{SQLITE_PREFIX}{temporary}", str(artifacts))
         store.engine.dispose()
-        if path.exists():  # empty
-            os.replace(temporary, path)
-        else:
-            _link(temporary, path)
+        _link(temporary, path)
     except Exception as error:
         raise StoreError(f"store {uri}: cannot be made: {told(error)}") from error
     finally:

@@ -21,11 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .bootstrap import Estimate
-from .comparison import Comparison, PairedDifference
+from .comparison import Comparison, PairedDifference, short_name
 from .verdict import verdict
 
 PIPED_WIDTH = 100
-LONGEST_NAME = 16
 DECIMALS_UP_TO_PERCENT = 100
 MINUTES_PER_HOUR = 60
 
@@ -152,7 +151,7 @@ class _Column:
 def _columns(comparison: Comparison) -> list[_Column]:
     """All columns in their order; the first holds the names."""
     planners = comparison.planners
-    names = [Text(_short(s.planner), style="bold" if s.planner == "learned" else "") for s in planners]
+    names = [Text(short_name(s.planner), style="bold" if s.planner == "learned" else "") for s in planners]
     columns = [
         _Column("planner", names),
         _Column("cost\ncore-min", [_cost(s.cost_core_minutes) for s in planners]),
@@ -165,7 +164,7 @@ def _columns(comparison: Comparison) -> list[_Column]:
     ]
     if comparison.against is not None:
         differences = [comparison.difference(s.planner) for s in planners]
-        columns.append(_Column(f"vs {_short(comparison.against)}\n%", [_against(d) for d in differences]))
+        columns.append(_Column(f"vs {short_name(comparison.against)}\n%", [_against(d) for d in differences]))
     broken = [Text(f"{s.violations:,}", style="bold red" if s.violations else "") for s in planners]
     return [*columns, _Column("rules\nbroken", broken)]
 
@@ -210,8 +209,3 @@ def _bare_percent(percent: float) -> str:
     """A percentage with its sign; from 100 on without decimals."""
     rounded = round(percent, 0 if abs(percent) >= DECIMALS_UP_TO_PERCENT else 1)
     return f"{rounded:+,.0f}" if abs(rounded) >= DECIMALS_UP_TO_PERCENT else f"{rounded:+.1f}" if rounded else "0.0"
-
-
-def _short(name: str) -> str:
-    """The end of a long name (of a path the file)."""
-    return name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"

@@ -215,17 +215,18 @@ def _origin_tags() -> dict[str, str]:
 
 def _experiment(client: MlflowClient, uri: str, name: str, artifacts: Path | None) -> tuple[str, Path | None]:
     """Id and local artifact folder of an experiment, which is made where it does not exist."""
-    from mlflow.exceptions import MlflowException
-
     experiment = _patiently(uri, lambda: client.get_experiment_by_name(name))
     if experiment is None:
         # A folder of its own; the location is written down whole, so that it is found from any working directory.
         place = None if artifacts is None else (artifacts / re.sub(r"[^\w.-]+", "-", name)).as_uri()
-        with suppress(MlflowException):  # another process may have been first
-            _retry_locked(lambda: client.create_experiment(name, artifact_location=place))
+        try:
+            _patiently(uri, lambda: client.create_experiment(name, artifact_location=place))
+        except StoreError as error:
+            if "already exists" not in str(error):  # it does where another process was first
+                raise
         experiment = _patiently(uri, lambda: client.get_experiment_by_name(name))
     if experiment is None:
-        raise StoreError(f"store {uri}: experiment {name!r} cannot be made")
+        raise StoreError(f"store {uri}: experiment {name!r} is gone as soon as it is made")
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"store {uri}: experiment {name!r} was deleted; choose another, or run: "

@@ -13,6 +13,7 @@ from ..model.contention import unresolved_H
 from ..model.plan import MoveKind
 from ..world.costs import CostTerms
 from ..world.migration import MoveRecord, Outcome
+from ..world.workload import DAY_MINUTES
 from .view import PlanView
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ BAR_CELLS = 16  # characters for 0 to 100 %
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SHOWN = ((CPU, "CPU", "cores"), (STORAGE, "storage", "cores"), (MEMORY, "memory", "GiB"))
 COST_COLUMNS = ("overload", "unserved", "swap", "moved", "total")
-DAY_MINUTES, HOUR_MINUTES = 1440, 60
+HOUR_MINUTES = 60
 
 EDGE, HOT, GREY, INK, QUIET_INK = "#2c6ca4", "#c8321f", "#a9b3bd", "#1d2733", "#66727f"
 LARGEST_PRESSURE = 1.3  # of the colour scale; above, all is the darkest red

@@ -35,9 +35,10 @@ HOT_ROWS = 16  # movables that room is made for
 ROW_STEP = 0.08  # how many target ranks one rank of a movable counts
 COST_SHARE = 0.2  # of the mean migration cost is added to each, as a move is never for nothing
 EXCESS_WEIGHT = 10.0  # of excess against utilization, where targets are ranked
-# The last six are the best of a dozen variants on Bitbrains and synthetic training days, 6 to 12 hosts. Of the clairvoyant
-# planner's moves the list holds 50 %, of its movables 64 % (Bitbrains, by worth), the others being VMs whose demand is yet
-# to rise; but bound to this list, that planner does as well: 45 and 33 % of the cost of doing nothing, 48 and 31 % without.
+# The last six are the best of a dozen variants on training days of Bitbrains and the synthetic trace, 6 to 12 hosts. Of
+# the clairvoyant planner's moves the list holds 50 %, of its movables 64 % (Bitbrains, by worth), the others being VMs
+# whose demand is yet to rise. Bound to this list, that planner does as well: 45 and 33 % of the cost of doing nothing,
+# against 48 and 31 % with all moves.
 
 
 class Kind(IntEnum):
@@ -84,34 +85,27 @@ def shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
         view: the cluster after these moves.
         slots: K, the number of candidates at most.
     """
-    state, fixed = view.state, view.round
     if is_quiet(view):
         return _listed(np.zeros((0, 3), dtype=np.int64), slots)
-    pressure_HJB = view.used_HJB / fixed.threshold_HJ[:, :, None]
-    leaves_M = must_leave_M(state)
-    is_wanted_M = fixed.is_free_M & (state.host_of_M == fixed.start.host_of_M)
-    gain_M = relief_M(pressure_HJB, fixed.demand_MJB, fixed.threshold_HJ, state)
-    gain_M = np.where(is_wanted_M, np.where(leaves_M, 1.0, gain_M), 0.0)
+    state, fixed = view.state, view.round
+    must_search = fixed.is_ha_enforced and must_pack_gpus(state)
     allowed_MH = allowed_moves_MH(state)
-    if fixed.is_ha_enforced and not must_pack_gpus(state):
+    if fixed.is_ha_enforced and not must_search:
         allowed_MH &= keeps_reservation_MH(state)
-    allowed_MH &= is_wanted_M[:, None]
+    gain_M = gain_of_leaving(view)
+    room_M = room_for(ranked(gain_M, fixed.cost_M, is_hot_M(view), HOT_ROWS), gain_M, state)
+    kind_M = kinds(view, room_M)
+    is_wanted_M = fixed.is_free_M & (state.host_of_M == fixed.start.host_of_M) & allowed_MH.any(axis=1)
+    relief = ranked(gain_M, fixed.cost_M, is_wanted_M, RELIEF_ROWS)
+    is_wanted_M[relief] = False
+    room = ranked(room_M, fixed.cost_M, is_wanted_M, ROOM_ROWS)
 
-    can_move_M = np.asarray(allowed_MH.any(axis=1))
-    relief = ranked(gain_M, fixed.cost_M, can_move_M, RELIEF_ROWS)
-    hot = ranked(gain_M, fixed.cost_M, gain_M > 0, HOT_ROWS)
-    room_M = room_for(hot, gain_M, state)
-    room_M[relief] = 0.0
-    room = ranked(room_M, fixed.cost_M, can_move_M, ROOM_ROWS)
     rows = np.concatenate([relief, room])
-    badness_NH = target_badness(rows, pressure_HJB, fixed.demand_MJB, fixed.threshold_HJ, state)
+    badness_NH = target_badness(rows, view)
     badness_NH[~allowed_MH[rows]] = np.inf
-    rank_N = np.concatenate([np.arange(relief.size), np.arange(room.size)])
-    kind_M = np.where(leaves_M, Kind.EVACUATION, Kind.RELIEF)
-    kind_N = np.concatenate([kind_M[relief], np.full(room.size, Kind.ROOM)])
-    row_P, target_P = diagonal(badness_NH, rank_N, slots)
-    picks_P3 = np.stack([rows[row_P], target_P, kind_N[row_P]], axis=1)
-    if fixed.is_ha_enforced and must_pack_gpus(state):
+    row_P, target_P = diagonal(badness_NH, np.concatenate([np.arange(relief.size), np.arange(room.size)]), slots)
+    picks_P3 = np.stack([rows[row_P], target_P, kind_M[rows[row_P]]], axis=1)
+    if must_search:
         picks_P3 = picks_P3[[not check_move(state, m, h, is_ha_enforced=True) for m, h, _ in picks_P3.tolist()]]
     return _listed(picks_P3, slots)
 
@@ -119,22 +113,21 @@ def shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
 def all_pairs(view: PlanView, slots: int) -> Shortlist:
     """Every (movable, host) pair as a candidate, m * H + h being the slot after stop; for small clusters.
 
-    The mask is `check_move` of every pair, but for VMs bound to others by R5, which stay.
+    The mask is `check_move` of every pair, but for VMs tied to others by R5, which stay.
 
     Raises:
         ValueError: there are more pairs than slots.
     """
-    state, inventory = view.state, view.round.inventory
-    M, H = inventory.movable_count, inventory.host_count
+    state, fixed = view.state, view.round
+    M, H = fixed.inventory.movable_count, fixed.inventory.host_count
     if slots < M * H:
         raise ValueError(f"pairs of {M} movables and {H} hosts need {M * H} slots, there are {slots}")
-    allowed_MH = allowed_moves_MH(state) & view.round.is_free_M[:, None]
-    if view.round.is_ha_enforced:
+    allowed_MH = allowed_moves_MH(state) & fixed.is_free_M[:, None]
+    if fixed.is_ha_enforced:
         for m, h in np.argwhere(allowed_MH).tolist():
             allowed_MH[m, h] = not check_move(state, m, h, is_ha_enforced=True)
-    hot = np.flatnonzero(view.round.is_free_M)
-    room_M = room_for(hot, np.ones(M), state)
-    kind_M = np.where(must_leave_M(state), Kind.EVACUATION, np.where(room_M > 0, Kind.ROOM, Kind.RELIEF))
+    gain_M = gain_of_leaving(view)
+    kind_M = kinds(view, room_for(np.flatnonzero(is_hot_M(view)), gain_M, state))
     m_P, h_P = np.divmod(np.arange(M * H), max(H, 1))
     listed = _listed(np.stack([m_P, h_P, kind_M[m_P]], axis=1), slots)
     listed.mask_S[1 : 1 + M * H] = allowed_MH.ravel()
@@ -143,12 +136,36 @@ def all_pairs(view: PlanView, slots: int) -> Shortlist:
 
 def is_quiet(view: PlanView) -> bool:
     """Whether no host is over or near a threshold in any scenario, none is overfull and none to be emptied."""
+    return not near_H(view).any() and not must_leave_M(view.state).any()
+
+
+def near_H(view: PlanView) -> BoolArray:
+    """Up hosts over or near a threshold in some scenario; shape (H,)."""
     is_near_H = (view.used_HJB > NEAR * view.round.threshold_HJ[:, :, None]).any(axis=(1, 2))
-    is_near_H &= view.round.inventory.is_up_H
-    return not is_near_H.any() and not must_leave_M(view.state).any()
+    return np.asarray(is_near_H & view.round.inventory.is_up_H)
 
 
-def relief_M(pressure_HJB: Array, demand_MJB: Array, threshold_HJ: Array, state: State) -> Array:
+def is_hot_M(view: PlanView) -> BoolArray:
+    """Movables on hosts that must be relieved, which room is made for; shape (M,)."""
+    host_of_M = view.state.host_of_M
+    return np.asarray((near_H(view)[host_of_M] & (host_of_M != NOWHERE)) | must_leave_M(view.state))
+
+
+def gain_of_leaving(view: PlanView) -> Array:
+    """What it brings when a movable leaves its host: 1 where it must, else the relief; shape (M,)."""
+    fixed = view.round
+    pressure_HJB = view.used_HJB / fixed.threshold_HJ[:, :, None]
+    relief_M = relief_of_leaving(pressure_HJB, fixed.demand_MJB, fixed.threshold_HJ, view.state)
+    return np.where(must_leave_M(view.state), 1.0, relief_M)
+
+
+def kinds(view: PlanView, room_M: Array) -> IntArray:
+    """The kind of every movable's moves, should they be listed; shape (M,)."""
+    is_room_M = (room_M > 0) & ~is_hot_M(view)
+    return np.where(must_leave_M(view.state), Kind.EVACUATION, np.where(is_room_M, Kind.ROOM, Kind.RELIEF))
+
+
+def relief_of_leaving(pressure_HJB: Array, demand_MJB: Array, threshold_HJ: Array, state: State) -> Array:
     """What a movable's leaving takes off the excess of its host, in host thresholds; 0 on hosts without; shape (M,).
 
     The excess of a host is the weighted mean over the outlook of what its pressure (demand / threshold) has above
@@ -210,10 +227,11 @@ def room_for(hot: IntArray, gain_M: Array, state: State) -> Array:
     return np.where(fits_GM, gain_M[hot][:, None], 0.0).max(axis=0, initial=0.0)
 
 
-def target_badness(rows: IntArray, pressure_HJB: Array, demand_MJB: Array, threshold_HJ: Array, state: State) -> Array:
+def target_badness(rows: IntArray, view: PlanView) -> Array:
     """How ill a host would bear a movable: the excess it would have, then CPU and memory; shape (N, H)."""
-    after_NHJB = demand_MJB[rows][:, None] / threshold_HJ[None, :, :, None] + pressure_HJB
-    capacity_H = state.inventory.capacity_HR[:, MEMORY]
+    state, fixed = view.state, view.round
+    capacity_H = fixed.inventory.capacity_HR[:, MEMORY]
+    after_NHJB = (view.used_HJB + fixed.demand_MJB[rows][:, None]) / fixed.threshold_HJ[:, :, None]
     memory_NH = (state.used_HR[:, MEMORY] + state.demand_MR[rows, MEMORY, None]) / capacity_H
     return np.asarray((after_NHJB[:, :, 0, TREND] + memory_NH) / 2 + EXCESS_WEIGHT * excess(after_NHJB).sum(axis=2))
 

@@ -41,10 +41,6 @@ class RoundView:
         demand_MJB: demand of each movable in each scenario, cores, finite, 0 for VMs that are off; shape (M, J, B).
         used_HJB: demand on each host before the plan, cores; shape (H, J, B).
         threshold_HJ: CPU and storage cores that may be used of each host before it is contended; shape (H, J).
-        cost_M: migration cost, GiB; shape (M,).
-        is_free_M: movables that run, stand somewhere and are not tied to another one on their host by R5; shape (M,).
-            (R5 binds at the end of a plan and a policy may stop after any move, so no plan may start to split them.)
-        is_ha_enforced: whether R7 binds the plan.
     """
 
     name: str
@@ -53,14 +49,34 @@ class RoundView:
     demand_MJB: Array
     used_HJB: Array
     threshold_HJ: Array
-    cost_M: Array
-    is_free_M: BoolArray
-    is_ha_enforced: bool
 
     @property
     def inventory(self) -> Inventory:
         """What there is."""
         return self.start.inventory
+
+    # Worked out when first asked for: in a quiet round nobody asks.
+
+    @cached_property
+    def cost_M(self) -> Array:
+        """Migration cost, GiB; shape (M,)."""
+        return read_only(np.nan_to_num(migration_cost_M(self.start)))
+
+    @cached_property
+    def is_free_M(self) -> BoolArray:
+        """Movables that run, stand somewhere and are not tied to another one on their host by R5; shape (M,).
+
+        R5 binds at the end of a plan, and a policy may stop after any move: so no plan may start to split a clump.
+        """
+        is_placed_M = self.start.host_of_M != NOWHERE
+        return read_only(self.inventory.is_on_M & is_placed_M & ~bound_M(self.start), dtype=np.bool_)
+
+    @cached_property
+    def is_ha_enforced(self) -> bool:
+        """Whether R7 binds the plan: `is_ha_binding(start)`, decided by the quick restart plan where that succeeds."""
+        if not self.inventory.high_availability.is_guaranteed:
+            return False
+        return restart_slack(self.start) is not None or first_unsurvivable(self.start) is None
 
     @cached_property
     def mean_host_gib(self) -> float:
@@ -125,22 +141,17 @@ def look_at(cluster: Cluster, state: State | None = None) -> PlanView:
         state: `state_of(cluster)`, where the caller has it already.
     """
     start = state if state is not None else state_of(cluster)
-    inventory = cluster.inventory
-    is_placed_M = start.host_of_M != NOWHERE
+    inventory, settings = cluster.inventory, cluster.inventory.settings
     demand_MJB = outlook(cluster, start)
     on_HM = (start.host_of_M[None, :] == np.arange(inventory.host_count)[:, None]).astype(np.float64)
-    used_HJB = np.tensordot(on_HM, demand_MJB, axes=1)
-    thresholds = np.array([inventory.settings.cpu_threshold, inventory.settings.storage_cpu_threshold])
+    thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
     view = RoundView(
         name=cluster.name,
         time=cluster.time,
         start=start,
         demand_MJB=read_only(demand_MJB),
-        used_HJB=read_only(used_HJB),
-        threshold_HJ=read_only(inventory.capacity_HR[:, DEMAND_RESOURCES] * thresholds),
-        cost_M=read_only(np.nan_to_num(migration_cost_M(start))),
-        is_free_M=read_only(inventory.is_on_M & is_placed_M & ~bound_M(start), dtype=np.bool_),
-        is_ha_enforced=is_reserved(start),
+        used_HJB=read_only(np.tensordot(on_HM, demand_MJB, axes=1)),
+        threshold_HJ=read_only(inventory.capacity_HR[:, DEMAND_RESOURCES] * thresholds_J),
     )
     return PlanView(view, start, view.used_HJB)
 
@@ -172,10 +183,3 @@ def recent_blocks(samples_NT: Array) -> Array:
     if recent_NT.shape[1] < minutes:
         recent_NT = np.pad(recent_NT, ((0, 0), (minutes - recent_NT.shape[1], 0)), mode="edge")
     return np.asarray(recent_NT.reshape(-1, BLOCKS, BLOCK_MINUTES).mean(axis=2))
-
-
-def is_reserved(state: State) -> bool:
-    """`is_ha_binding(state)`, decided by the quick restart plan wherever that succeeds."""
-    if not state.inventory.high_availability.is_guaranteed:
-        return False
-    return restart_slack(state) is not None or first_unsurvivable(state) is None

@@ -14,7 +14,7 @@ from enum import StrEnum
 import numpy as np
 
 from .availability import first_unsurvivable
-from .cluster import CPU, MEMORY, NOWHERE, STORAGE, BoolArray, HostState
+from .cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, BoolArray, HostState
 from .contention import contentions, unresolved_H
 from .gpu import profiles_on, vgpus_fit
 from .state import State
@@ -65,7 +65,7 @@ def host_state(state: State, m: int, target: int) -> str | None:
     inventory = state.inventory
     source, host = state.host_of_M[m], inventory.hosts[target]
     if host.state is not HostState.UP:
-        return f"{host.id} is {host.state}, not up"
+        return f"the state of {host.id} is {host.state}, not up"
     if not inventory.is_on_M[m]:
         return f"{_name(state, m)} is off"
     if source == NOWHERE:
@@ -87,7 +87,7 @@ def vm_host_affinity(state: State, m: int, target: int) -> str | None:
 def vm_vm_anti_affinity(state: State, m: int, target: int) -> str | None:
     """R4: no other VM of an anti-affinity rule of this VM is on the target."""
     clashes = np.flatnonzero(state.inventory.is_anti_MA[m] & (state.members_HA[target] > 0))
-    if clashes.size == 0 or state.host_of_M[m] == target:
+    if clashes.size == 0:
         return None
     rule = state.inventory.anti_affinity_rules[clashes[0]]
     there = [v for v in rule.vms if state.host_of_M[state.inventory.vm_index[v]] == target]
@@ -101,8 +101,8 @@ def gpu(state: State, m: int, target: int) -> str | None:
         return None
     if vgpus_fit(state.inventory.gpu_stock_H[target], [*profiles_on(state, target, without=m), profile]):
         return None
-    what = f"a {profile.model} profile of {profile.memory_gib:g} GiB"
-    return f"{_name(state, m)} needs {what}, {state.inventory.hosts[target].id} has no GPU free for it"
+    what = f"{profile.memory_gib:g} GiB of a GPU of model {profile.model}"
+    return f"{_name(state, m)} needs {what}, {state.inventory.hosts[target].id} has none free for it"
 
 
 def ha_reservation(state: State, m: int, target: int) -> str | None:
@@ -119,7 +119,7 @@ def no_new_contention(state: State, m: int, target: int) -> str | None:
     inventory = state.inventory
     after_R = state.used_HR[target] + state.demand_MR[m]
     for resource, what in ((CPU, "CPU"), (STORAGE, "storage")):
-        if after_R[resource] > inventory.limit_HR[target, resource]:
+        if not after_R[resource] <= inventory.limit_HR[target, resource]:  # NaN: nobody knows, so not allowed
             after = after_R[resource] / inventory.capacity_HR[target, resource]
             limit = inventory.settings.cpu_threshold if resource == CPU else inventory.settings.storage_cpu_threshold
             host = inventory.hosts[target].id
@@ -146,7 +146,9 @@ def check_move(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tu
     Args:
         is_ha_enforced: whether R7 binds: `is_ha_binding(state)` of the state before the plan.
     """
-    broken = [Violation(reason, detail) for reason, rule in MOVE_RULES if (detail := rule(state, m, target))]
+    # Where it stands already, the others would count it twice.
+    rules = MOVE_RULES if state.host_of_M[m] != target else MOVE_RULES[:1]
+    broken = [Violation(reason, detail) for reason, rule in rules if (detail := rule(state, m, target))]
     if not broken and is_ha_enforced and (detail := ha_reservation(state, m, target)):
         broken.append(Violation(Reason.R7_HA_RESERVATION, detail))
     return tuple(broken)
@@ -161,13 +163,13 @@ def is_ha_binding(state: State) -> bool:
 def allowed_moves_MH(state: State) -> BoolArray:
     """Every move that R1-R4, R6 and R8 allow, R7 left to `check_move`; shape (M, H)."""
     inventory = state.inventory
-    after_MHR = state.used_HR[None, :, :] + state.demand_MR[:, None, :]
-    allowed_MH = (after_MHR <= inventory.limit_HR[None, :, :]).all(axis=2)
-    allowed_MH &= inventory.is_allowed_MH & inventory.is_up_H[None, :]
+    allowed_MH = inventory.is_allowed_MH & inventory.is_up_H[None, :]
+    for r in range(RESOURCES):  # three passes over (M, H) are much faster than one over (M, H, R)
+        allowed_MH &= state.used_HR[:, r] + state.demand_MR[:, r, None] <= inventory.limit_HR[:, r]
     allowed_MH &= (inventory.is_on_M & (state.host_of_M != NOWHERE))[:, None]
     allowed_MH &= state.host_of_M[:, None] != np.arange(inventory.host_count)[None, :]
-    if inventory.anti_affinity_rules:
-        allowed_MH &= (inventory.is_anti_MA.astype(np.int64) @ (state.members_HA > 0).T.astype(np.int64)) == 0
+    for a in range(len(inventory.anti_affinity_rules)):
+        allowed_MH[np.ix_(inventory.is_anti_MA[:, a], state.members_HA[:, a] > 0)] = False
     for m in inventory.gpu_movables:
         for h in np.flatnonzero(allowed_MH[m]):
             allowed_MH[m, h] = gpu(state, int(m), int(h)) is None

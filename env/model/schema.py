@@ -238,10 +238,11 @@ def _sentence(model: type[Document], errors: list[ErrorDetails]) -> str:
     error = _misspelt(errors) or errors[0]
     loc, kind, value = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
-        known = _known_keys(model, loc[:-1])
-        near = get_close_matches(str(loc[-1]), known, n=1)
+        unknown, known = str(loc[-1]), _known_keys(model, loc[:-1])
+        near = get_close_matches(unknown, known, n=1)
         hint = f" (did you mean {show(near[0])}?)" if near else f"; known are {', '.join(known)}"
-        return f"{key_path(loc)}: unknown key{hint}"
+        parent = key_path(loc[:-1])
+        return f"{parent + '.' if parent else ''}{_plain(unknown)}: unknown key{hint}"
     if kind == "missing":
         return f"{key_path(loc)}: required key is missing"
     if kind == "value_error":
@@ -268,8 +269,13 @@ def key_path(loc: tuple[int | str, ...]) -> str:
         if isinstance(key, int):
             path += f"[{key}]"
         elif key not in (NUMBER, LIST):
-            path += ("." if path else "") + (key if re.fullmatch(r"[\w-]+", key, re.ASCII) else show(key))
+            path += f".{key}" if path else key
     return path
+
+
+def _plain(key: str) -> str:
+    """A key nobody knows, as it may stand in a path: quoted where it is no word, cut where it is long."""
+    return key if re.fullmatch(r"[\w-]{1,60}", key, re.ASCII) else show(key)
 
 
 def _known_keys(model: type[Document], loc: tuple[int | str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,20 @@ class CostTerms:
     @property
     def total(self) -> float:
         """The cost, core-minutes."""
-        return sum(astuple(self))
+        return self.overload_core_minutes + self.unserved_core_minutes + self.swap_gib_minutes + self.migration_gib
 
     def __add__(self, other: CostTerms) -> CostTerms:
-        return CostTerms(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return CostTerms(
+            self.overload_core_minutes + other.overload_core_minutes,
+            self.unserved_core_minutes + other.unserved_core_minutes,
+            self.swap_gib_minutes + other.swap_gib_minutes,
+            self.migration_gib + other.migration_gib,
+        )
 
     def __sub__(self, other: CostTerms) -> CostTerms:
-        return CostTerms(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return CostTerms(
+            self.overload_core_minutes - other.overload_core_minutes,
+            self.unserved_core_minutes - other.unserved_core_minutes,
+            self.swap_gib_minutes - other.swap_gib_minutes,
+            self.migration_gib - other.migration_gib,
+        )

@@ -1,0 +1,164 @@
+"""The command line as people meet it: exit codes, one sentence on bad input, documents that pass their own judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quell.experiments.cli import main
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "three-hosts.json"
+
+
+def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `quell ARGUMENTS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    return int(exit_info.value.code or 0)
+
+
+@pytest.fixture
+def document() -> dict:
+    """The example snapshot, to be spoilt."""
+    return json.loads(EXAMPLE.read_text())
+
+
+def test_plan_of_the_example_makes_room_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert run_cli(monkeypatch, "plan", str(EXAMPLE), "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    moves = [(m["id"], m["source"], m["target"]) for m in plan["moves"]]
+    assert moves == [("batch-2", "host-c", "host-b"), ("db-1", "host-a", "host-c")]
+    assert (plan["status"], plan["cost_gib"]) == ("planned", 60)
+
+
+def test_a_written_plan_passes_check_and_a_changed_one_does_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    out = tmp_path / "plan.json"
+    assert run_cli(monkeypatch, "plan", str(EXAMPLE), "--output", str(out)) == 0
+    assert run_cli(monkeypatch, "check", str(EXAMPLE), str(out)) == 0
+    plan = json.loads(out.read_text())
+    plan["moves"].reverse()
+    out.write_text(json.dumps(plan))
+    capsys.readouterr()
+    assert run_cli(monkeypatch, "check", str(EXAMPLE), str(out), "--json") == 1
+    verdict = json.loads(capsys.readouterr().out)
+    assert not verdict["valid"]
+    assert verdict["violations"][0]["rule"] == "R8 no new contention"
+
+
+@pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "planned"), ("ads", "planned")])
+def test_every_planner_answers(
+    planner: str, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert run_cli(monkeypatch, "plan", str(EXAMPLE), "--planner", planner, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == status
+
+
+def _spoil(document: dict, what: str) -> None:
+    vm = document["vms"][0]
+    match what:
+        case "NaN":
+            vm["cpu_demand_cores"] = float("nan")
+        case "negative":
+            vm["cpu_demand_cores"] = [1.0, -2.0]
+        case "unknown host":
+            vm["host"] = "host-z"
+        case "two hosts":
+            document["vms"].append(vm | {"host": "host-b"})
+        case "empty cluster":
+            document["hosts"] = []
+        case "unknown key":
+            vm["cpu_cores"] = 3
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("NaN", "vms[0].cpu_demand_cores"),
+        ("negative", "vms[0].cpu_demand_cores[1]"),
+        ("unknown host", "host-z"),
+        ("two hosts", "db-1"),
+        ("empty cluster", "hosts"),
+        ("unknown key", "vms[0].cpu_cores"),
+    ],
+)
+def test_bad_snapshots_give_one_sentence_and_exit_code_2(
+    what: str, told: str, document: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    _spoil(document, what)
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(document))
+    out = tmp_path / "plan.json"
+    assert run_cli(monkeypatch, "plan", str(path), "--output", str(out)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and not out.exists()
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+    assert str(path) in printed.err and told in printed.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("plan", "nowhere.json"), "nowhere.json"),
+        (("plan", str(EXAMPLE), "--planner", "adz"), "did you mean 'ads'"),
+        (("plan", str(EXAMPLE), "--planner", "clairvoyant"), "needs a simulated day"),
+        (("plan", str(EXAMPLE), "--planner", "nowhere.quell"), "nowhere.quell"),
+        (("plan", str(EXAMPLE), "--output", "/proc/none/plan.json"), "/proc/none/plan.json"),
+        (("check", str(EXAMPLE), str(EXAMPLE)), "quell.plan/1"),
+        (("simulate", "--workload", "bitbrains:nowhere"), "nowhere"),
+        (("simulate", "--workload", "azure"), "azure"),
+        (("simulate", "--plot", "day.gif"), ".png"),
+        (("simulate", "--planner", "ads", "--planner", "ads"), "named twice"),
+        (("run", "--workload", "planetlab:nowhere"), "nowhere"),
+        (("run", "--store", "sqlite:////proc/none/mlflow.db"), "/proc/none"),
+        (("run", "--output", "/proc/none/out"), "/proc/none/out"),
+        (("train", "--device", "tpu"), "tpu"),
+        (("bench", "speed"), "speed"),
+        (("data", "fetch", "nothing"), "nothing"),
+    ],
+)
+def test_bad_arguments_give_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(monkeypatch, *arguments) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1 and told in error[0]
+
+
+def test_simulate_prints_every_episode_of_every_planner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    plot = tmp_path / "day.svg"
+    arguments = ("simulate", "-p", "none", "-p", "clairvoyant", "--hosts", "4", "--episodes", "2", "--json")
+    assert run_cli(monkeypatch, *arguments, "--plot", str(plot)) == 0
+    document = json.loads(capsys.readouterr().out)
+    none, clairvoyant = document["planners"]["none"], document["planners"]["clairvoyant"]
+    assert [r["seed"] for r in none] == [r["seed"] for r in clairvoyant]
+    assert all(r["violations"] == 0 for r in clairvoyant)
+    assert sum(r["cost_core_minutes"] for r in clairvoyant) < sum(r["cost_core_minutes"] for r in none)
+    assert "<svg" in plot.read_text()
+
+
+def test_planning_with_rules_imports_nothing_heavy() -> None:
+    """`quell plan` answers in an interpreter that never loads torch, gymnasium, MLflow or pandas."""
+    code = (
+        "import sys; sys.argv = ['quell', 'plan', sys.argv[1], '--json']\n"
+        "from quell.experiments.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'stable_baselines3', 'sb3_contrib', 'gymnasium', 'mlflow', 'matplotlib', 'onnx'}\n"
+        "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(EXAMPLE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "planned"
