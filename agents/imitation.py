@@ -9,6 +9,7 @@ over worths. Shapes: N decisions, S slots, F and C features.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -31,6 +32,8 @@ from .teacher import Teacher
 
 ROUND_MINUTES = 15
 GRADIENT_NORM = 1.0
+WARM_UP_SHARE = 0.2
+LEAST_STEPS = 100
 ENTROPY_WEIGHT = 0.1  # host-minutes per nat: keeps the policy from being surer than its data
 WORTH_LIMIT = 100.0  # host-minutes; labels are clipped to it so that no freak minute rules the fit
 
@@ -201,6 +204,13 @@ def scores_of(scorer: CandidateScorer) -> Scores:
     return scores
 
 
+def _cycle(done: float) -> float:
+    """Share of the highest learning rate when this share of the fit is done: a fifth of it up, a half cosine down."""
+    if done < WARM_UP_SHARE:
+        return max(done / WARM_UP_SHARE, 0.04)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE))))
+
+
 def expected_worth(logits: th.Tensor, worth: th.Tensor, mask: th.Tensor) -> th.Tensor:
     """Worth of a choice drawn from softmax(logits), plus the entropy bonus; shape (B,)."""
     log_probability = th.log_softmax(logits, dim=1)
@@ -225,21 +235,25 @@ def fit(
     Args:
         scorer: the network, changed in place.
         decisions: the data.
-        steps: gradient steps; the learning rate goes up and down once over them.
+        steps: gradient steps.
         batch_size: decisions a step.
-        learning_rate: the highest.
+        learning_rate: the highest; it goes up, then down to nothing at the last step or the deadline.
         seed: of the batches.
-        deadline: `time.monotonic()` at which to stop early.
+        deadline: `time.monotonic()` at which to stop early; `LEAST_STEPS` are done all the same.
         on_step: called with (step, loss) every 50 steps.
     """
     device = next(scorer.parameters()).device
     rng = np.random.default_rng(seed)
     optimizer = th.optim.Adam(scorer.parameters(), lr=learning_rate)
-    schedule = th.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1)
+    began = time.monotonic()
     scorer.train()
     for step in range(steps):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if step >= LEAST_STEPS and now > deadline:
             return step
+        done = max(step / steps, (now - began) / max(deadline - began, 1.0))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * _cycle(done)
         rows = rng.integers(len(decisions), size=batch_size)
         candidates = th.as_tensor(decisions.candidates[rows].astype(np.float32), device=device)
         context = th.as_tensor(decisions.context[rows], device=device)
@@ -251,7 +265,6 @@ def fit(
         loss.backward()
         th.nn.utils.clip_grad_norm_(scorer.parameters(), GRADIENT_NORM)
         optimizer.step()
-        schedule.step()
         if on_step is not None and step % 50 == 0:
             on_step(step, float(loss.detach()))
     return steps

@@ -77,9 +77,11 @@ class LearnedPlanner:
     Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's,
     and that one, should it break a rule too, by no move at all. The reason says so.
 
-    Attributes: bundle: the policy. fallback: the rules that answer where the policy may not; `ads` where None.
-    is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may relieve
-    part of a contention, and act before there is one.
+    Attributes:
+        bundle: the policy.
+        fallback: the rules that answer where the policy may not; `ads` where None.
+        is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may
+            relieve part of a contention, and act before there is one.
     """
 
     bundle: Bundle
@@ -134,7 +136,7 @@ class LearnedPlanner:
 
     def _fall_back(self, cluster: Cluster, view: PlanView, why: str) -> Plan:
         """The fallback's plan where it is valid, else none."""
-        rules = self.fallback or Ads()
+        rules = self.fallback or Ads(is_interactive=self.is_strict)
         plan = rules.plan(cluster)
         reason = f"{why}, so {rules.name} answers: {plan.reason}"
         broken = validate(view.state, plan, must_resolve=self.is_strict)

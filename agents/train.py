@@ -45,7 +45,8 @@ class TrainConfig:
         slots: K, length of the shortlist.
         width: of the network's layers.
         hosts, vms_per_host, load: ranges of the clusters trained on.
-        collect_share: share of the budget for collecting days; PPO gets what fitting and validation leave.
+        collect_share: share of the budget for collecting days.
+        imitation_share: share by whose end collecting, fitting and validating must be done; PPO gets the rest.
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
         days: days to collect at most, over all rounds; None: as many as fit the budget.
         fit_steps, batch_size, learning_rate: of the fit in each round.
@@ -63,7 +64,8 @@ class TrainConfig:
     hosts: tuple[int, int] = (4, 12)
     vms_per_host: tuple[int, int] = (10, 15)
     load: tuple[float, float] = (0.55, 0.75)
-    collect_share: float = 0.4
+    collect_share: float = 0.35
+    imitation_share: float = 0.7
     rounds: int = 2
     days: int | None = None
     fit_steps: int = 1200
@@ -77,7 +79,7 @@ class TrainConfig:
     ppo_learning_rate: float = 1e-4
     ppo_batch_size: int = 512
     ppo_epochs: int = 4
-    ppo_rollout: int = 2048
+    ppo_rollout: int = 1024
     ppo_gamma: float = 0.95
     ppo_kl: float = 0.02
     ppo_updates: int | None = None
@@ -219,7 +221,8 @@ class _Training:
             self._point("imitation/expected worth (host-minutes)", first + step, -loss)
             self._tick()
 
-        deadline = np.inf if config.days is not None else self.started + 0.9 * config.budget_seconds
+        share = config.imitation_share * (n + 1) / config.rounds
+        deadline = self.started + share * config.budget_seconds - self.validation.seconds
         fit(
             scorer,
             decisions,
@@ -227,7 +230,7 @@ class _Training:
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
             seed=config.seed + n,
-            deadline=deadline,
+            deadline=deadline if config.days is None else np.inf,
             on_step=on_step,
         )
 
