@@ -10,9 +10,10 @@ over worths. Shapes: N decisions, S slots, F and C features.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -20,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 
-from ..env.gym.features import features
-from ..env.gym.generator import TraceGenerator
+from ..env.gym.features import SCHEMA, features
+from ..env.gym.generator import Generator
 from ..env.gym.shortlist import shortlist
 from ..env.gym.view import look_at
 from ..env.world.migration import WorldSettings
@@ -124,10 +125,8 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
     return _stacked(found, behaviour.slots + 1)
 
 
-def _stacked(found: list[tuple[np.ndarray, ...]], slots: int) -> Decisions:
+def _stacked(found: Sequence[tuple[np.ndarray, ...]], slots: int) -> Decisions:
     """Recorded decisions as arrays; a quiet day has none."""
-    from ..env.gym.features import SCHEMA
-
     if not found:
         F, C = len(SCHEMA.candidate), len(SCHEMA.context)
         return Decisions(
@@ -141,47 +140,68 @@ def _stacked(found: list[tuple[np.ndarray, ...]], slots: int) -> Decisions:
 
 # ---- many days, in worker processes
 
-_generator: TraceGenerator | None = None
+_generator: Generator | None = None
 _behaviour = Behaviour()
 
 
-def _start_worker(generator: TraceGenerator, behaviour: Behaviour) -> None:
+def _start_worker(generator: Generator, behaviour: Behaviour) -> None:
     """Gives a worker process what every day needs."""
     global _generator, _behaviour
     _generator, _behaviour = generator, behaviour
     th.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains; it ends its workers
 
 
 def _work(seed: int, student: CandidateScorer | None) -> Decisions:
     """One day in a worker process."""
     assert _generator is not None
+    return _seeded_day(_generator, _behaviour, seed, student)
+
+
+def _seeded_day(generator: Generator, behaviour: Behaviour, seed: int, student: CandidateScorer | None) -> Decisions:
+    """The day that a seed stands for, whichever process plays it."""
     rng = np.random.default_rng(seed)
-    return play_day(_generator(rng), _behaviour, scores_of(student) if student is not None else None, rng)
+    return play_day(generator(rng), behaviour, scores_of(student) if student is not None else None, rng)
 
 
 class Collector:
-    """Plays days in worker processes; a context manager, so that no process is left behind."""
+    """Plays days; a context manager, so that no process is left behind.
 
-    def __init__(self, generator: TraceGenerator, behaviour: Behaviour, workers: int) -> None:
-        self._workers = workers
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(generator, behaviour)
-        )
+    Args:
+        generator: draws the days' episodes; it must be picklable.
+        behaviour: how they are played.
+        workers: processes that play them; 0: this one.
+    """
+
+    def __init__(self, generator: Generator, behaviour: Behaviour, workers: int) -> None:
+        self._generator, self._behaviour, self._workers = generator, behaviour, workers
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Collector:
+        if self._workers:
+            self._pool = ProcessPoolExecutor(
+                self._workers,
+                mp_context=get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(self._generator, self._behaviour),
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def days(self, seeds: Iterator[int], student: CandidateScorer | None) -> Iterator[Decisions]:
         """Days, in the order of their seeds, until the caller has enough."""
+        if self._pool is None:
+            for seed in seeds:
+                yield _seeded_day(self._generator, self._behaviour, seed, student)
+            return
         waiting: list[Future[Decisions]] = []
         try:
             while True:
                 while len(waiting) < self._workers + 1:
                     waiting.append(self._pool.submit(_work, next(seeds), student))
-                wait([waiting[0]], return_when=FIRST_COMPLETED)
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:

@@ -7,7 +7,6 @@ small divergence, and the caller validates after each and keeps what is best.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch as th
@@ -18,10 +17,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from ..env.gym.cluster_env import ClusterEnv
 from ..env.gym.generator import Generator
+from .config import TrainConfig
 from .network import CandidateScorer, ScorerPolicy
-
-if TYPE_CHECKING:
-    from .train import TrainConfig
 
 CRITIC_EPOCHS = 20
 CRITIC_LEARNING_RATE = 1e-3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from ..env.model.plan import Plan
 from ..env.world.rounds import run_episode
 from ..env.world.split import TracePart
 from ..env.world.workload import ClusterSpec, Episode, build_episode
+from .config import TrainConfig
 from .imitation import Scores, scores_of
 from .network import CandidateScorer
 from .planner import choose_moves
-
-if TYPE_CHECKING:
-    from .train import TrainConfig
 
 SEED = 7_000_000  # of the validation days: the same ones for every training
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..agents.config import TrainConfig
 from ..agents.manifest import Manifest
-from ..agents.train import TrainConfig, TrainedPolicy
+from ..agents.train import TrainedPolicy
 from ..env.model.errors import StoreError
 from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult

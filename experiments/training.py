@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..agents.config import TrainConfig
 from ..agents.export import export_bundle
 from ..agents.manifest import Manifest, ManifestFields
-from ..agents.train import TrainConfig, TrainedPolicy, train
+from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
 from ..env.world.split import TracePart

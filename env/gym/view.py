@@ -14,11 +14,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ..model.availability import first_unsurvivable
 from ..model.cluster import CPU, NOWHERE, STORAGE, Array, BoolArray, Cluster, Inventory, read_only
 from ..model.cost import migration_cost_M
 from ..model.plan import Plan, Status, moves_of
-from ..model.rules import bound_M
+from ..model.rules import bound_M, is_ha_binding
 from ..model.state import State, state_of
 from .headroom import restart_slack
 
@@ -76,7 +75,7 @@ class RoundView:
         """Whether R7 binds the plan: `is_ha_binding(start)`, decided by the quick restart plan where that succeeds."""
         if not self.inventory.high_availability.is_guaranteed:
             return False
-        return restart_slack(self.start) is not None or first_unsurvivable(self.start) is None
+        return restart_slack(self.start) is not None or is_ha_binding(self.start)
 
     @cached_property
     def mean_host_gib(self) -> float:

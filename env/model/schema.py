@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
-from pydantic_core import ErrorDetails
 
 from .cluster import Settings
 from .contention import ContentionKind
@@ -198,6 +198,7 @@ def read_json(path: Path) -> object:
 
 
 D = TypeVar("D", bound=Document)
+Fault = Mapping[str, Any]  # one error of pydantic: loc, type, msg, input, ctx
 
 
 def parse(model: type[D], expected_format: str, raw: object, where: str) -> D:
@@ -233,7 +234,7 @@ _ALLOWED = {
 """What is allowed, in words, by the type of pydantic's error; braces take pydantic's figures."""
 
 
-def _sentence(model: type[Document], errors: list[ErrorDetails]) -> str:
+def _sentence(model: type[Document], errors: Sequence[Fault]) -> str:
     """The first of pydantic's errors: key's path, what is allowed, the value."""
     error = _misspelt(errors) or errors[0]
     loc, kind, value = error["loc"], error["type"], error["input"]
@@ -253,7 +254,7 @@ def _sentence(model: type[Document], errors: list[ErrorDetails]) -> str:
     return f"{key_path(loc) or 'document'}: must be {allowed}, not {show(value)}"
 
 
-def _misspelt(errors: list[ErrorDetails]) -> ErrorDetails | None:
+def _misspelt(errors: Sequence[Fault]) -> Fault | None:
     """The unknown key that was meant to be the required one the first error misses."""
     if errors[0]["type"] != "missing":
         return None

@@ -34,7 +34,9 @@ RELIEF = SCHEMA.candidate.index("net_relief")
 HOT_CORES, CALM_CORES = [5.0, 4.5], [2.0]  # host-1 at 95 % of 10 cores, host-2 at 20 %
 
 
-def make_hosts_cluster(*cores_of_hosts: list[float], memory_gib: float = 8.0, state: HostState = HostState.UP) -> Cluster:
+def make_hosts_cluster(
+    *cores_of_hosts: list[float], memory_gib: float = 8.0, state: HostState = HostState.UP
+) -> Cluster:
     """Hosts of 10 cores and 64 GiB; one VM for each demand; `state` is that of the last host."""
     hosts = [Host(f"host-{h + 1}", 10, 64, 4) for h in range(len(cores_of_hosts))]
     hosts[-1] = replace(hosts[-1], state=state)
@@ -56,7 +58,7 @@ class StubBundle:
 
     def score(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> Scores:
         assert candidates.shape == (65, len(SCHEMA.candidate)) and context.shape == (len(SCHEMA.context),)
-        return Scores(self.rule(candidates, mask).astype(np.float32), np.float32(0))
+        return Scores(self.rule(candidates, mask).astype(np.float32), np.zeros((), dtype=np.float32))
 
 
 def make_learned(rule: Callable[[np.ndarray, np.ndarray], np.ndarray], **arguments: Any) -> LearnedPlanner:
@@ -93,7 +95,8 @@ class TestChoosing:
 
     def test_a_masked_slot_is_never_taken_however_high_its_score(self) -> None:
         view, _ = choose_moves(
-            look_at(make_hosts_cluster(HOT_CORES, CALM_CORES)), lambda c, _, m: np.where(m, -1.0, 9.0) + (np.arange(len(m)) == 0)
+            look_at(make_hosts_cluster(HOT_CORES, CALM_CORES)),
+            lambda c, _, m: np.where(m, -1.0, 9.0) + (np.arange(len(m)) == 0),
         )
         assert view.moves == ()
 

@@ -96,7 +96,11 @@ class TestToy:
 
 class TestAgainstTheSimulator:
     @settings(max_examples=25)
-    @given(seed=st.integers(0, 1000), minute=st.sampled_from([480, 720, 1080]), picks=st.lists(st.integers(0, 63), max_size=3))
+    @given(
+        seed=st.integers(0, 1000),
+        minute=st.sampled_from([480, 720, 1080]),
+        picks=st.lists(st.integers(0, 63), max_size=3),
+    )
     def test_worth_is_what_the_simulator_meters(self, seed: int, minute: int, picks: list[int]) -> None:
         """Of the moves of a plan, each in the place the ones before have made of the cluster."""
         episode = build_episode(PART, ClusterSpec(hosts=4, vms_per_host=8, load=0.75), seed)

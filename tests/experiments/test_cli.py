@@ -52,7 +52,7 @@ def test_a_written_plan_passes_check_and_a_changed_one_does_not(
     assert verdict["violations"][0]["rule"] == "R8 no new contention"
 
 
-@pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "planned"), ("ads", "planned")])
+@pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "refused"), ("ads", "planned")])
 def test_every_planner_answers(
     planner: str, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

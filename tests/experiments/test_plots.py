@@ -12,6 +12,7 @@ import matplotlib
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
@@ -64,6 +65,7 @@ def bar_lengths(axes: Axes) -> list[float]:
     """The whole length of each stacked bar, top down."""
     ends: dict[float, float] = {}
     for patch in axes.patches:
+        assert isinstance(patch, Rectangle)
         ends[patch.get_y()] = max(ends.get(patch.get_y(), 0.0), patch.get_x() + patch.get_width())
     return [ends[y] for y in sorted(ends)]
 

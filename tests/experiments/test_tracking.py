@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,12 @@ class TestLogging:
         sent: list[int] = []
         with tracker.run("main") as run:
             real = run._client.log_batch
-            monkeypatch.setattr(
-                run._client,
-                "log_batch",
-                lambda *a, metrics=(), **k: (sent.append(len(metrics)), real(*a, metrics=metrics, **k)),
-            )
+
+            def log_batch(run_id: str, metrics: Sequence[Any] = (), **rest: Any) -> object:
+                sent.append(len(metrics))
+                return real(run_id, metrics=metrics, **rest)
+
+            monkeypatch.setattr(run._client, "log_batch", log_batch)
             for step in range(1100):
                 run.metrics({"loss": 0.0}, step)
             assert sent == [500, 500]

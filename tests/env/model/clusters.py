@@ -14,9 +14,9 @@ from quell.env.model.snapshot import parse_snapshot
 T = TypeVar("T")
 Entry = Mapping[str, Any]
 
-HOST = {"cpu_cores": 100, "memory_gib": 100, "storage_cpu_cores": 10}
-VM = {"vcpus": 8, "memory_gib": 10, "cpu_demand_cores": 10, "storage_cpu_demand_cores": 1}
-SESSION = {"storage_cpu_demand_cores": 1}
+HOST: dict[str, Any] = {"cpu_cores": 100, "memory_gib": 100, "storage_cpu_cores": 10}
+VM: dict[str, Any] = {"vcpus": 8, "memory_gib": 10, "cpu_demand_cores": 10, "storage_cpu_demand_cores": 1}
+SESSION: dict[str, Any] = {"storage_cpu_demand_cores": 1}
 
 
 def small_cluster(
@@ -42,13 +42,13 @@ def small_cluster(
         "format": "quell.cluster/1",
         "name": "small",
         "time": "2026-01-01T12:00:00Z",
-        "hosts": [{"id": name} | HOST | entry for name, entry in hosts.items()],
-        "vms": [{"id": name} | VM | entry for name, entry in vms.items()],
+        "hosts": [{"id": name, **HOST, **entry} for name, entry in hosts.items()],
+        "vms": [{"id": name, **VM, **entry} for name, entry in vms.items()],
         "policies": [{"id": f"p{i}"} | dict(policy) for i, policy in enumerate(policies)],
         "settings": settings or {},
     }
     if sessions:
-        entries = [{"id": name} | SESSION | entry for name, entry in sessions.items()]
+        entries = [{"id": name, **SESSION, **entry} for name, entry in sessions.items()]
         document["volume_groups"] = [{"id": "vg", "sessions": entries}]
     if ha is not None:
         document["high_availability"] = {"mode": "guaranteed", "host_failures": ha}
@@ -105,7 +105,7 @@ class Dice:
 
     def vm(self, hosts: list[str]) -> Entry:
         """A VM of any kind."""
-        vm = {
+        vm: dict[str, Any] = {
             "host": self.pick(*hosts, *hosts, None),
             "memory_gib": self.pick(5, 10, 20, 40),
             "cpu_demand_cores": self.samples(40),

@@ -6,7 +6,16 @@ import copy
 from typing import Any
 
 Json = dict[str, Any]
-GONE = object()  # as a value: the key is taken out
+
+
+class _Gone:
+    """Its repr stands in test names, which must be the same in every process."""
+
+    def __repr__(self) -> str:
+        return "gone"
+
+
+GONE = _Gone()  # as a value: the key is taken out
 
 SMALLEST: Json = {
     "format": "quell.cluster/1",

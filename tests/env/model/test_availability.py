@@ -102,7 +102,7 @@ SEARCHED = {
 )
 def test_the_first_failure_that_is_not_survived(cluster: Cluster, lost: tuple[str, ...] | None) -> None:
     failed = first_unsurvivable(state_of(cluster))
-    assert (failed and tuple(cluster.inventory.hosts[h].id for h in failed)) == lost
+    assert (None if failed is None else tuple(cluster.inventory.hosts[h].id for h in failed)) == lost
     assert has_reservation(state_of(cluster)) == (lost is None)
     assert is_ha_binding(state_of(cluster)) == (lost is None)
 
@@ -152,21 +152,22 @@ def some_restart(state: State, failed: tuple[int, ...]) -> bool:
 def tight_clusters(draw: st.DrawFn) -> Cluster:
     """Small clusters in guaranteed mode, with little memory to spare."""
     states = draw(st.lists(st.sampled_from(["up", "up", "up", "maintenance", "down"]), min_size=1, max_size=4))
-    gpus = st.sampled_from([{}, {}, GPU]) if draw(st.booleans()) else st.just({})
-    hosts = {
+    gpus: st.SearchStrategy[Any] = st.sampled_from([{}, {}, GPU]) if draw(st.booleans()) else st.just({})
+    hosts: dict[str, Any] = {
         f"h{i}": {"state": state, "memory_gib": draw(st.sampled_from([60, 100]))} | draw(gpus)
         for i, state in enumerate(states)
     }
     homes = st.sampled_from([*hosts, None])
     sizes = st.sampled_from([5, 10, 20, 30, 40, 50])
     is_ha, power = st.sampled_from([True, True, False]), st.sampled_from(["on", "on", "off"])
-    vgpus = st.sampled_from([{}, VGPU, VGPU | {"gpu": {"model": "A", "memory_gib": 24}}])
+    vgpus: st.SearchStrategy[Any] = st.sampled_from([{}, VGPU, VGPU | {"gpu": {"model": "A", "memory_gib": 24}}])
     vms = {
         f"v{i}": vm(draw(homes), draw(sizes), ha=draw(is_ha), power=draw(power)) | draw(vgpus)
         for i in range(draw(st.integers(0, 6)))
     }
-    policies = ()
-    if vms and draw(st.booleans()):
+    policies: tuple[dict[str, Any], ...] = ()
+    is_bound = draw(st.booleans())
+    if vms and is_bound:
         chosen = st.lists(st.sampled_from(list(vms)), min_size=1, unique=True)
         allowed = st.lists(st.sampled_from(list(hosts)), min_size=1, unique=True)
         policies = ({"kind": "vm-host-affinity", "vms": draw(chosen), "hosts": draw(allowed)},)
@@ -216,7 +217,7 @@ def test_a_restart_keeps_memory_host_affinity_and_gpus(cluster: Cluster) -> None
 
 def test_counting_decides_what_a_search_would_not() -> None:
     """40 VMs of 11 GiB into 30 hosts with room for one each: the sum fits, and no search ends in time."""
-    hosts = {f"h{i}": {} for i in range(31)}
+    hosts: dict[str, Any] = {f"h{i}": {} for i in range(31)}
     fillers = {f"f{i}": vm(f"h{i}", 80, ha=False) for i in range(1, 31)}
     state = state_of(cluster_of({f"v{i}": vm("h0", 11) for i in range(40)} | fillers, hosts))
     assert first_unsurvivable(state, is_undecided_lost=False) == (0,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -141,7 +143,7 @@ def test_placing_a_vm_adds_it_and_leaves_the_old_state_as_it_was() -> None:
 
 def test_vgpu_memory_in_use_counts_running_vms() -> None:
     gpu = {"gpu": {"model": "A", "memory_gib": 12}}
-    vms = {
+    vms: dict[str, Any] = {
         "a": {"host": "h"} | gpu,
         "b": {"host": "h"} | gpu,
         "c": {"host": "h", "power": "off"} | gpu,

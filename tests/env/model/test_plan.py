@@ -169,7 +169,7 @@ def test_a_partial_plan_is_valid_where_not_everything_must_be_resolved() -> None
 
 def test_a_vm_may_be_parked_and_brought_back() -> None:
     """c2 makes room for a1 on node-2, where it is in the way of nobody; then it goes home."""
-    hosts = {"h": {}, "g": {}, "i": {}}
+    hosts: dict[str, Any] = {"h": {}, "g": {}, "i": {}}
     vms = {"hot": vm("h", 50, 20), "warm": vm("h", 40, 90), "x": vm("g", 40, 1), "y": vm("g", 20, 1)}
     plan = plan_of(
         move("y", "g", "i", 1),

@@ -38,7 +38,7 @@ def broken_by(cluster: Cluster, movable: str, target: str, *, is_ha_enforced: bo
     return [str(violation) for violation in broken]
 
 
-TWO = {"h": {}, "g": {}}
+TWO: dict[str, Any] = {"h": {}, "g": {}}
 GPU_48 = {"gpus": [{"id": "0", "model": "A", "memory_gib": 48}]}
 VGPU_24 = {"gpu": {"model": "A", "memory_gib": 24}}
 VGPU_12 = {"gpu": {"model": "A", "memory_gib": 12}}

@@ -1,0 +1,64 @@
+"""What a training depends on, beside its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..env.model.errors import QuellError
+from .network import DEFAULT_WIDTH
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a training depends on, beside its data.
+
+    Attributes:
+        seed: of everything drawn.
+        budget_seconds: wall-clock time for all of it.
+        device: `cpu`, `cuda`, or `auto` (cuda where there is one).
+        slots: K, length of the shortlist.
+        width: of the network's layers.
+        hosts, vms_per_host, load: ranges of the clusters trained on.
+        collect_share: share of the budget for collecting days.
+        imitation_share: share by whose end collecting, fitting and validating must be done; PPO gets the rest.
+        rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
+        days: days to collect at most, over all rounds; None: as many as fit the budget.
+        fit_steps, batch_size, learning_rate: of the fit in each round.
+        workers: processes that play days.
+        validation_episodes, validation_hosts, validation_vms_per_host, validation_load: the fixed validation days.
+        ppo_learning_rate, ppo_batch_size, ppo_epochs, ppo_rollout, ppo_gamma, ppo_kl: of MaskablePPO.
+        ppo_updates: updates at most; None: as many as fit the budget.
+    """
+
+    seed: int = 1
+    budget_seconds: float = 300.0
+    device: str = "cpu"
+    slots: int = 64
+    width: int = DEFAULT_WIDTH
+    hosts: tuple[int, int] = (4, 12)
+    vms_per_host: tuple[int, int] = (10, 15)
+    load: tuple[float, float] = (0.55, 0.75)
+    collect_share: float = 0.35
+    imitation_share: float = 0.7
+    rounds: int = 2
+    days: int | None = None
+    fit_steps: int = 1200
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    workers: int = 2
+    validation_episodes: int = 8
+    validation_hosts: int = 8
+    validation_vms_per_host: int = 15
+    validation_load: float = 0.65
+    ppo_learning_rate: float = 1e-4
+    ppo_batch_size: int = 512
+    ppo_epochs: int = 4
+    ppo_rollout: int = 1024
+    ppo_gamma: float = 0.95
+    ppo_kl: float = 0.02
+    ppo_updates: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check what a person may have typed."""
+        if not self.budget_seconds > 0:
+            raise QuellError(f"training budget: {self.budget_seconds:g} seconds is not above 0")

@@ -1,0 +1,241 @@
+"""Training: what is learned on the toy, and that a training keeps its promises: same seed, same policy; budget; Ctrl-C."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pytest
+import torch as th
+
+from quell.agents.imitation import Behaviour, Collector, Decisions, Scores, expected_worth, fit, play_day, scores_of
+from quell.agents.network import MASKED_LOGIT, CandidateScorer
+from quell.agents.reinforce import improve
+from quell.agents.train import TrainConfig, TrainedPolicy, train
+from quell.agents.validation import ScoredPlanner
+from quell.env.gym.features import SCHEMA
+from quell.env.gym.generator import ToyGenerator
+from quell.env.model.errors import QuellError
+from quell.env.world.rounds import run_episode
+from quell.env.world.synthetic import synthetic_trace
+from quell.env.world.traces import part
+
+TRACE = synthetic_trace(0)
+TRAIN_PART, VALIDATION_PART = part(TRACE, "train"), part(TRACE, "validation")
+TOY_SLOTS = 4
+TOY_OPTIMUM = 8.0  # GiB: the one move that ends the contention for good
+TINY = TrainConfig(
+    seed=3,
+    hosts=(3, 4),
+    vms_per_host=(8, 10),
+    load=(0.65, 0.75),
+    rounds=2,
+    days=2,
+    fit_steps=40,
+    batch_size=32,
+    workers=0,
+    validation_episodes=1,
+    validation_hosts=3,
+    validation_vms_per_host=8,
+    ppo_rollout=32,
+    ppo_batch_size=16,
+    ppo_updates=1,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small are many times slower when threads share them on a busy machine."""
+    threads = th.get_num_threads()
+    th.set_num_threads(1)
+    yield
+    th.set_num_threads(threads)
+
+
+def make_scorer(seed: int = 0) -> CandidateScorer:
+    th.manual_seed(seed)
+    return CandidateScorer(len(SCHEMA.candidate), len(SCHEMA.context))
+
+
+def toy_cost(scores: Scores) -> float:
+    """What a day on the toy costs under the greedy policy."""
+    episode = ToyGenerator()(np.random.default_rng(0))
+    result = run_episode(episode, ScoredPlanner(scores, TOY_SLOTS))
+    assert result.violations == 0
+    return result.costs.total
+
+
+def random_scores(rng: np.random.Generator) -> Scores:
+    return lambda candidates, context, mask: rng.standard_normal(len(mask))
+
+
+class Recorder:
+    """Notes what a training tells; may stop it in a phase."""
+
+    def __init__(self, stop_in: str = "") -> None:
+        self.phases: list[str] = []
+        self.policies: list[TrainedPolicy] = []
+        self.figures: dict[str, float] = {}
+        self.done_seconds = 0.0
+        self._stop_in = stop_in
+
+    def phase(self, name: str, detail: str) -> None:
+        self.phases.append(name)
+        if name == self._stop_in:
+            raise KeyboardInterrupt
+
+    def progress(self, done_seconds: float, total_seconds: float) -> None:
+        assert done_seconds >= self.done_seconds and total_seconds > 0
+        self.done_seconds = done_seconds
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        assert all(isinstance(value, float) and np.isfinite(value) for value in values.values())
+        self.figures |= values
+
+    def best(self, policy: TrainedPolicy) -> None:
+        self.policies.append(policy)
+
+
+class TestLoss:
+    def test_it_is_the_worth_of_the_choice_where_the_choice_is_certain(self) -> None:
+        worth = th.tensor([[0.0, 3.0, -1.0]])
+        logits = th.tensor([[0.0, 50.0, 0.0]])
+        assert expected_worth(logits, worth, th.ones(1, 3, dtype=th.bool)).item() == pytest.approx(3.0)
+
+    def test_masked_slots_count_for_nothing(self) -> None:
+        worth, mask = th.tensor([[0.0, 1.0, 999.0]]), th.tensor([[True, True, False]])
+        open_pair = expected_worth(th.zeros(1, 2), worth[:, :2], mask[:, :2])
+        masked = expected_worth(th.tensor([[0.0, 0.0, MASKED_LOGIT]]), worth, mask)
+        assert masked.item() == pytest.approx(open_pair.item())
+
+    def test_uncertainty_earns_a_little_where_nothing_is_worth_more(self) -> None:
+        worth, mask = th.zeros(1, 2), th.ones(1, 2, dtype=th.bool)
+        even, sure = (expected_worth(th.tensor([[0.0, logit]]), worth, mask).item() for logit in (0.0, 5.0))
+        assert even > sure
+
+
+class TestPlayedDays:
+    def test_every_decision_of_the_toy_is_labelled(self) -> None:
+        days = [self.play(seed) for seed in range(8)]
+        decisions = Decisions.joined(days)
+        assert len(decisions) == sum(len(day) for day in days) > 0
+        assert (decisions.worth[:, 0] == 0).all() and (decisions.worth[~decisions.mask] == 0).all()
+        # At midnight an hour of one core is avoided for 8 GiB and the cores the copy keeps busy.
+        best_worth = decisions.worth[0].max()
+        assert 4.8 < best_worth < 5.2
+
+    def test_a_day_depends_on_its_seed_alone(self) -> None:
+        for name in ("candidates", "context", "mask", "worth"):
+            assert np.array_equal(getattr(self.play(5), name), getattr(self.play(5), name))
+
+    def test_a_quiet_day_has_no_decisions_and_joins_others(self) -> None:
+        moved_away = ToyGenerator()(np.random.default_rng(0))
+        cluster = moved_away.cluster.moved_to(np.array([0, 1, 1]))
+        quiet = play_day(
+            type(moved_away)(**{**vars(moved_away), "cluster": cluster}),
+            Behaviour(slots=TOY_SLOTS),
+            None,
+            np.random.default_rng(0),
+        )
+        assert len(quiet) == 0
+        assert len(Decisions.joined([quiet, self.play(0)])) == len(self.play(0))
+
+    def test_worker_processes_play_the_same_days_in_the_same_order(self) -> None:
+        behaviour = Behaviour(slots=TOY_SLOTS)
+        played = []
+        for workers in (0, 2):
+            with Collector(ToyGenerator(), behaviour, workers) as collector:
+                played.append(list(itertools.islice(collector.days(iter(range(100)), make_scorer()), 5)))
+        assert [day.worth.tolist() for day in played[0]] == [day.worth.tolist() for day in played[1]]
+        assert multiprocessing.active_children() == []
+
+    def play(self, seed: int) -> Decisions:
+        rng = np.random.default_rng(seed)
+        return play_day(ToyGenerator()(rng), Behaviour(slots=TOY_SLOTS), None, rng)
+
+
+class TestLearningOnTheToy:
+    """Doing nothing costs 1440 a day; the best there is, a little over 8."""
+
+    def test_chance_is_far_from_the_optimum(self) -> None:
+        costs = [toy_cost(random_scores(np.random.default_rng(seed))) for seed in range(5)]
+        assert np.mean(costs) > 4 * TOY_OPTIMUM
+
+    def test_imitation_reaches_it(self) -> None:
+        scorer, behaviour = make_scorer(), Behaviour(slots=TOY_SLOTS)
+        with Collector(ToyGenerator(), behaviour, 0) as collector:
+            decisions = Decisions.joined(list(itertools.islice(collector.days(itertools.count(), None), 12)))
+        scorer.set_feature_scaling(decisions.candidates, decisions.context, decisions.mask)
+        fit(scorer, decisions, steps=150, batch_size=64, learning_rate=3e-3, seed=0)
+        assert toy_cost(scores_of(scorer)) < 1.5 * TOY_OPTIMUM
+
+    def test_ppo_reaches_it_from_scratch(self) -> None:
+        config = TrainConfig(
+            slots=TOY_SLOTS, ppo_rollout=256, ppo_batch_size=64, ppo_learning_rate=3e-3, ppo_kl=0.2, ppo_updates=12
+        )
+        updates = improve(make_scorer(), ToyGenerator(), config, th.device("cpu"), lambda: False)
+        costs = [toy_cost(scores_of(scorer)) for scorer, _ in updates]
+        assert len(costs) == 12
+        assert costs[-1] < 1.5 * TOY_OPTIMUM
+
+
+class TestTraining:
+    def test_it_tells_what_it_does_and_keeps_the_best(self) -> None:
+        recorder = Recorder()
+        policy = train(TRAIN_PART, VALIDATION_PART, TINY, recorder)
+        assert recorder.phases == ["validation", "collect", "fit", "collect", "fit", "improve"]
+        assert recorder.policies
+        best = recorder.policies[-1]
+        assert all(th.equal(a, b) for a, b in zip(best.scorer.parameters(), policy.scorer.parameters(), strict=True))
+        costs = [cost for _, cost in policy.curves["validation/cost, share of doing nothing"]]
+        assert len(costs) == 3  # after each of two fits and one update
+        assert policy.metrics["validation_cost_ratio"] == min(costs)
+        assert policy.metrics["best_is_from_ppo"] == float(costs[-1] < min(costs[:-1]))
+        assert all(isinstance(value, float) for value in policy.metrics.values())
+        assert policy.config == TINY
+
+    def test_the_same_seed_gives_the_same_policy_and_another_seed_another(self) -> None:
+        configs = (TINY, TINY, TrainConfig(**{**vars(TINY), "seed": 4}))
+        first, again, other = (self.weights(train(TRAIN_PART, VALIDATION_PART, c, Recorder())) for c in configs)
+        assert all(th.equal(a, b) for a, b in zip(first, again, strict=True))
+        assert not all(th.equal(a, b) for a, b in zip(first, other, strict=True))
+
+    def test_an_interrupt_comes_through_once_the_workers_are_gone(self) -> None:
+        recorder = Recorder(stop_in="fit")
+        with pytest.raises(KeyboardInterrupt):
+            train(TRAIN_PART, VALIDATION_PART, TrainConfig(**{**vars(TINY), "workers": 1}), recorder)
+        assert multiprocessing.active_children() == []
+
+    def test_an_interrupted_training_has_told_its_best_policy(self) -> None:
+        recorder = Recorder(stop_in="improve")
+        with pytest.raises(KeyboardInterrupt):
+            train(TRAIN_PART, VALIDATION_PART, TINY, recorder)
+        assert recorder.policies
+
+    def test_days_without_anything_to_decide_are_an_error(self) -> None:
+        calm = TrainConfig(**{**vars(TINY), "load": (0.05, 0.06)})
+        with pytest.raises(QuellError, match="nothing to decide|anything to decide"):
+            train(TRAIN_PART, VALIDATION_PART, calm, Recorder())
+
+    def test_settings_that_make_no_sense_are_refused(self) -> None:
+        with pytest.raises(QuellError, match="budget"):
+            TrainConfig(budget_seconds=0)
+        if not th.cuda.is_available():
+            with pytest.raises(QuellError, match="cuda"):
+                train(TRAIN_PART, VALIDATION_PART, TrainConfig(**{**vars(TINY), "device": "cuda"}), Recorder())
+
+    @pytest.mark.slow
+    def test_a_budget_is_kept(self) -> None:
+        config = TrainConfig(budget_seconds=25, validation_episodes=2, validation_hosts=4, hosts=(4, 6))
+        recorder = Recorder()
+        started = time.monotonic()
+        policy = train(TRAIN_PART, VALIDATION_PART, config, recorder)
+        assert time.monotonic() - started < 1.2 * 25 + 5
+        assert policy.metrics["validation_cost_ratio"] < 1
+
+    @staticmethod
+    def weights(policy: TrainedPolicy) -> list[th.Tensor]:
+        return list(policy.scorer.state_dict().values())
