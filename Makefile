@@ -46,4 +46,6 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/quell  # so that mypy finds the package quell in this folder
+	@echo 'compiling the kernels of the search, once'
+	@$(BIN)/python -m quell.baseline.warm_up
 	@rm $(UNFINISHED) && touch $(READY)

@@ -18,6 +18,7 @@ from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
 from ..env.model.state import State, state_of
 from .search import SearchLimits, SearchResult, search
+from .warm_up import warm_up
 
 INTERACTIVE_NODES = 5_000_000  # beyond what a few seconds allow: with somebody waiting, the clock decides
 
@@ -46,6 +47,8 @@ class Ads:
 
     def plan(self, cluster: Cluster) -> Plan:
         """The cheapest plan that resolves every contention, or why there is none."""
+        if self.is_interactive:
+            warm_up()  # compiling kernels must not come out of the seconds the search is allowed
         started = time.perf_counter()
         state = state_of(cluster, self.estimate)
         found = contentions(state)

@@ -20,7 +20,8 @@ def make_planner(name: str, episode: Episode | None = None) -> Planner:
 
     Args:
         name: one of `NAMES`.
-        episode: the day that is played; only the clairvoyant planner needs it.
+        episode: the day that is played. The clairvoyant planner needs it; without one somebody waits for a single plan, so
+            `ads` searches as long as the settings allow.
 
     Raises:
         QuellError: there is no planner of this name, or it needs an episode and there is none.
@@ -30,7 +31,7 @@ def make_planner(name: str, episode: Episode | None = None) -> Planner:
     if name == "spread":
         return Spread()
     if name == "ads":
-        return Ads()
+        return Ads(is_interactive=episode is None)
     if name == "clairvoyant":
         if episode is None:
             raise QuellError("planner 'clairvoyant' needs a simulated day whose future it knows; a snapshot has none")

@@ -8,50 +8,49 @@ hold a newcomer.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from ..env.model.cluster import CPU, MEMORY, NOWHERE, RESOURCES
-from .rule_kernels import inner, shift, vgpus_pack
-from .search_board import FREE, MOVED, WAITS, Board
+from ..env.model.cluster import CPU, MEMORY, RESOURCES
+from .rule_kernels import IN, KEEP, OUT, inlined, inner, shift, vgpus_pack
+from .search_board import FREE, MOVED, NONE, WAITS, Board
 
 IMPOSSIBLE_GIB = np.inf
 
 
-@njit(cache=True)
+@inner
 def take_off(b: Board, u: int) -> None:
     """Unit u leaves its home and waits."""
     b.units[u].mode = WAITS
     b.hosts[b.units[u].home].departures += 1
-    _shift_unit(b, u, NOWHERE, 0)
+    _shift_unit(b, u, NONE, KEEP)
 
 
-@njit(cache=True)
+@inner
 def put_back(b: Board, u: int, mode: int) -> None:
     """The opposite of `take_off`."""
     b.units[u].mode = mode
     b.hosts[b.units[u].home].departures -= 1
-    _shift_unit(b, u, b.units[u].home, 0)
+    _shift_unit(b, u, b.units[u].home, KEEP)
 
 
-@njit(cache=True)
+@inner
 def settle(b: Board, u: int, h: int) -> None:
     """Waiting unit u moves to host h."""
     b.units[u].mode = MOVED
     b.hosts[h].arrivals += 1
-    _shift_unit(b, u, h, 1)
+    _shift_unit(b, u, h, IN)
 
 
-@njit(cache=True)
+@inner
 def unsettle(b: Board, u: int, h: int) -> None:
     """The opposite of `settle`."""
     b.units[u].mode = WAITS
     b.hosts[h].arrivals -= 1
-    _shift_unit(b, u, NOWHERE, -1)
+    _shift_unit(b, u, NONE, OUT)
 
 
 @inner
 def _shift_unit(b: Board, u: int, to: int, arriving: int) -> None:
-    """Moves every member of u; keeps newcomers and clashes counted (arriving: 1 in, -1 out again, 0 from or to home)."""
+    """Moves every member of u; keeps newcomers and clashes counted (arriving: IN, OUT again, KEEP from or to home)."""
     for i in range(b.units[u].first_member, b.units[u].end_member):
         m = b.member[i]
         h = to if to >= 0 else b.movables[m].host
@@ -67,13 +66,13 @@ def _shift_unit(b: Board, u: int, to: int, arriving: int) -> None:
             b.hosts[h].vgpu_arrivals += arriving
 
 
-@inner
+@inlined
 def _clashes(b: Board, h: int, a: int) -> int:
     """1 where a newcomer shares host h with another VM of anti-affinity rule a."""
     return 1 if b.arrived_HA[h, a] > 0 and b.members_HA[h, a] > 1 else 0
 
 
-@inner
+@inlined
 def fits(b: Board, u: int, h: int) -> bool:
     """Whether waiting unit u fits on h as it is, so that h is not over afterwards."""
     if not b.can_UH[u, h]:
@@ -107,7 +106,7 @@ def lacks_gpus(b: Board, h: int) -> bool:
     return not vgpus_pack(b.profiles_HC[h], b.slots_GC[b.hosts[h].first_gpu : b.hosts[h].end_gpu])
 
 
-@inner
+@inlined
 def excess(b: Board, h: int, r: int) -> float:
     """How much of resource r must leave host h; 0 or less where nothing must."""
     if not b.hosts[h].is_up or (r == MEMORY and not b.hosts[h].needs_memory and b.hosts[h].arrivals == 0):
@@ -137,6 +136,31 @@ def host_bound(b: Board, h: int) -> float:
 
 
 @inner
+def bound_with(b: Board, u: int, h: int) -> float:
+    """What `host_bound` of h would be once the waiting unit u has settled there."""
+    is_plain = not b.units[u].has_vgpu and b.hosts[h].clashes == 0
+    for i in range(b.units[u].first_member, b.units[u].end_member):
+        m = b.member[i]
+        for j in range(b.movables[m].first_rule, b.movables[m].end_rule):
+            is_plain = is_plain and b.members_HA[h, b.anti_rule[j]] == 0
+    if not is_plain:
+        settle(b, u, h)
+        bound = host_bound(b, h)
+        unsettle(b, u, h)
+        return bound
+    bound = -1.0
+    for r in range(RESOURCES):
+        over = b.hosts[h].used[r] + b.units[u].demand[r] - b.hosts[h].limit[r]
+        if over > 0:
+            bound = max(bound, _cheapest_share(b, h, r, over))
+    if b.hosts[h].vgpu_arrivals > 0 and lacks_gpus(b, h):
+        bound = max(bound, _vgpu_bound(b, h))
+    if bound >= 0 and b.hosts[h].departures == 0:
+        bound = max(bound, b.hosts[h].least_gib)
+    return bound
+
+
+@inlined
 def _cheapest_share(b: Board, h: int, r: int, needed: float) -> float:
     """Fractional knapsack: the cheapest units per core or GiB leave, the last one in part; at least one as a whole."""
     total, cheapest = 0.0, IMPOSSIBLE_GIB

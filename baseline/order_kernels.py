@@ -10,14 +10,14 @@ import numpy as np
 from numba import njit
 
 from ..env.model.cluster import BoolArray, IntArray
-from .rule_kernels import has_reservation, inner, is_allowed, shift
-from .search_board import Board
+from .rule_kernels import IN, KEEP, has_reservation, inner, is_allowed, shift
+from .search_board import NONE, Board
 
 TABLE = 1024  # remembered sets; a power of two
 FOUND, IMPOSSIBLE, UNDECIDED = 1, 0, -1
 
 
-@njit(cache=True)
+@inner
 def find_order(start: Board, movables: IntArray, targets: IntArray, tries: IntArray, order: IntArray) -> int:
     """Fills `order` with an order of the moves that keeps the rules all the way.
 
@@ -35,7 +35,8 @@ def find_order(start: Board, movables: IntArray, targets: IntArray, tries: IntAr
     is_done = np.zeros(n, dtype=np.bool_)
     sources = np.zeros(n, dtype=np.int64)
     position = np.zeros(n + 1, dtype=np.int64)
-    depth, key, verdict = 0, 1, UNDECIDED
+    depth, key, verdict = KEEP, IN, UNDECIDED
+    tries[0] -= 1
     while tries[0] > 0:
         if depth == n:
             verdict = FOUND
@@ -90,7 +91,7 @@ def _hash(i: int) -> int:
     return z ^ (z >> 31)
 
 
-@njit(cache=True)
+@inner
 def find_parking(start: Board, moves: IntArray, budget_gib: float, tries: IntArray, out: IntArray) -> float:
     """Seeks an order with one more move: something is parked on a third host, so that the others can pass.
 
@@ -108,7 +109,7 @@ def find_parking(start: Board, moves: IntArray, budget_gib: float, tries: IntArr
     longer, order = np.empty((2, n + 2), dtype=np.int64), np.empty(n + 2, dtype=np.int64)
     best_gib = np.inf
     for m in range(start.movables.size):
-        at = -1
+        at = NONE
         for i in range(n):
             if moves[0, i] == m:
                 at = i
@@ -120,6 +121,8 @@ def find_parking(start: Board, moves: IntArray, budget_gib: float, tries: IntArr
         longer[0, 0], longer[0, n + 1], longer[1, n + 1] = m, m, start.movables[m].host
         for h in range(start.hosts.size):
             longer[1, 0] = h
+            if tries[0] <= 0:
+                return best_gib
             is_parking = start.can_MH[m, h] and h != start.movables[m].host and (at < 0 or h != moves[1, at])
             if not is_parking or find_order(start, longer[0, :count], longer[1, :count], tries, order) != FOUND:
                 continue

@@ -6,11 +6,12 @@ A node is a draft (see `draft_kernels.py`). The search asks, in this order:
    done stays for good in the branches after it, so that no set of units is tried twice.
 2. Does a unit wait? The one with the fewest hosts that can take it goes to each of them in turn, then to hosts that can
    take it only once others have left (make-room chains: 1. sees to it).
-3. Otherwise everything fits: an order of the moves is sought, and the plan is kept if it is the cheapest so far. Where
-   no order exists, or the HA reservation would break, further units may leave ("extras").
+3. Otherwise everything fits: an order of the moves is sought, and the plan is kept if it is the cheapest so far.
 
 A node is cut off where its cost and a lower bound reach the limit: the best plan so far, or less where the caller wants
-cheap plans only. A search that ends without being cut short proves that there is no final placement below the limit.
+cheap plans only. It is cut off and counted as lost where the moves settled so far wait for one another in a circle, or
+break the HA reservation: only further moves could help, of units that need not leave for room's sake ("extras") or by way
+of a third host ("parking"). Both are tried when the caller asks for it, for they multiply the branches.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ import numpy as np
 from numba import njit
 
 from ..env.model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, Array, IntArray
-from .draft_kernels import IMPOSSIBLE_GIB, fits, host_bound, put_back, relief, settle, take_off, unsettle
-from .order_kernels import FOUND, find_order, find_parking
-from .rule_kernels import has_reservation, inner
-from .search_board import FREE, MOVED, STAYS, Board
+from .draft_kernels import IMPOSSIBLE_GIB, bound_with, fits, host_bound, put_back, relief, settle, take_off, unsettle
+from .order_kernels import FOUND, IMPOSSIBLE, find_order, find_parking
+from .rule_kernels import KEEP, has_reservation, inner, shift
+from .search_board import FREE, MOVED, NONE, STAYS, Board
 
 EPSILON_GIB = 1e-6  # a plan must be cheaper by more than this to count as cheaper
 LEAVE, SETTLE = 0, 1  # what the options of a level are: units that leave, hosts for the unit that waits
-PARKING_TRIES = 2000  # moves tried for one placement without an order
+PARKING_TRIES = 400  # moves tried for one placement without an order
+TRIES_PER_NODE = 4  # moves tried that count as one node
 MAKE_ROOM_KEY = 1e6  # hosts that must make room come after all others
 
 LEVEL = np.dtype(
@@ -94,12 +96,12 @@ def explore(b: Board, t: Tree, start: Board, spent_gib: float) -> bool:
         whether the search is complete, that is, not cut short by the node limit.
     """
     tally = t.tally[0]
-    depth = 0
-    _open(b, t, start, 0, spent_gib)
+    depth = KEEP
+    _open(b, t, start, depth, spent_gib)
     while True:
         level = t.levels[depth]
         if level.position < level.count and tally.nodes <= tally.node_limit:
-            spent_gib = _apply(b, t, depth)
+            spent_gib = _apply(b, t, start, depth)
             depth += 1
             _open(b, t, start, depth, spent_gib)
             continue
@@ -110,35 +112,95 @@ def explore(b: Board, t: Tree, start: Board, spent_gib: float) -> bool:
         if depth == 0:
             return tally.nodes <= tally.node_limit
         depth -= 1
-        _revert(b, t, depth)
+        _revert(b, t, start, depth)
         t.levels[depth].position += 1
 
 
+@njit(cache=True)
+def evacuate(b: Board, t: Tree, start: Board, refuge: Board) -> float:
+    """What must leave starts to wait on the draft b, is lifted off `start`, and settles anywhere on `refuge`.
+
+    Returns:
+        what that costs, GiB.
+    """
+    cost_gib = 0.0
+    for u in range(b.units.size):
+        if b.units[u].must_leave:
+            take_off(b, u)
+            _shift_members(start, u, NONE)
+            _add_waiting(t, u)
+            h = KEEP
+            while not b.can_UH[u, h]:
+                h += 1
+            take_off(refuge, u)
+            settle(refuge, u, h)
+            cost_gib += b.units[u].cost_gib
+    return cost_gib
+
+
 @inner
-def _apply(b: Board, t: Tree, depth: int) -> float:
-    """Tries the option at hand; returns the cost after it."""
+def _apply(b: Board, t: Tree, start: Board, depth: int) -> float:
+    """Tries the option at hand; returns the cost after it. What waits is lifted off the board `start` as well."""
     level = t.levels[depth]
     option = t.options[depth, level.position]
     if level.kind == LEAVE:
         take_off(b, option)
+        _shift_members(start, option, NONE)
         _add_waiting(t, option)
         return level.spent_gib + b.units[option].cost_gib
     settle(b, level.unit, option)
+    _shift_members(start, level.unit, b.units[level.unit].home)
     _drop_waiting(t, level.unit)
     return level.spent_gib
 
 
 @inner
-def _revert(b: Board, t: Tree, depth: int) -> None:
+def _revert(b: Board, t: Tree, start: Board, depth: int) -> None:
     """Takes the option at hand back; a unit that has left stays from now on."""
     level = t.levels[depth]
     option = t.options[depth, level.position]
     if level.kind == LEAVE:
         put_back(b, option, STAYS)
+        _shift_members(start, option, b.units[option].home)
         _drop_waiting(t, option)
     else:
         unsettle(b, level.unit, option)
+        _shift_members(start, level.unit, NONE)
         _add_waiting(t, level.unit)
+
+
+@inner
+def _shift_members(start: Board, u: int, to: int) -> None:
+    """Moves the members of a unit on the board before the plan."""
+    for i in range(start.units[u].first_member, start.units[u].end_member):
+        shift(start, start.member[i], to)
+
+
+@inner
+def _is_reachable(b: Board, t: Tree, start: Board, depth: int) -> bool:
+    """Whether the moves settled so far could be put in an order if everything that waits were gone.
+
+    Asked only after a unit has settled on a host that others have left: nowhere else can moves wait for one another.
+    """
+    level = t.levels[depth]
+    if level.kind == LEAVE or b.hosts[t.options[depth, level.position]].departures == 0:
+        return True
+    n = _list_moves(b, t)
+    tries, order = np.full(1, 2 * n + 10), np.empty(n, np.int64)
+    verdict = find_order(start, t.draft_moves[0, :n], t.draft_moves[1, :n], tries, order)
+    t.tally[0].nodes += (2 * n + 10 - tries[0]) // TRIES_PER_NODE
+    return verdict != IMPOSSIBLE
+
+
+@inner
+def _list_moves(b: Board, t: Tree) -> int:
+    """Puts the moves settled so far into `draft_moves`; returns how many."""
+    n = 0
+    for m in range(b.movables.size):
+        if b.units[b.movables[m].unit].mode == MOVED:
+            t.draft_moves[0, n], t.draft_moves[1, n] = m, b.movables[m].host
+            n += 1
+    return n
 
 
 @inner
@@ -170,6 +232,9 @@ def _open(b: Board, t: Tree, start: Board, depth: int, spent_gib: float) -> None
     if spent_gib + bound_gib > tally.limit_gib - EPSILON_GIB:
         tally.next_gib = min(tally.next_gib, spent_gib + bound_gib)
         return
+    if depth > 0 and not tally.may_add_extras and not _is_reachable(b, t, start, depth - 1):
+        tally.lost_gib = min(tally.lost_gib, spent_gib + bound_gib)
+        return
     is_relief_only = tally.only_host >= 0
     if host >= 0 and (is_relief_only or tally.waiting == 0 or not tally.is_place_first):
         _list_leavers(b, t, depth, host)
@@ -177,16 +242,16 @@ def _open(b: Board, t: Tree, start: Board, depth: int, spent_gib: float) -> None
         tally.limit_gib = spent_gib
     elif tally.waiting > 0:
         _list_hosts(b, t, depth, spent_gib + bound_gib)
-    elif _finish(b, t, start, spent_gib):
-        return
-    elif tally.may_add_extras:
-        _list_extras(b, t, depth)
+    else:
+        _finish(b, t, start, spent_gib)
+        if tally.may_add_extras and spent_gib < tally.limit_gib - EPSILON_GIB:  # not kept as it is
+            _list_extras(b, t, depth)
 
 
 @inner
 def _bound(b: Board, only_host: int) -> tuple[float, int]:
     """Lower bound on the cost to come, and the host to relieve next: one begun before, else the dearest."""
-    total_gib, chosen, best = 0.0, NOWHERE, -1.0
+    total_gib, chosen, best = 0.0, NONE, -1.0
     for h in range(b.hosts.size):
         if only_host >= 0 and h != only_host:
             continue
@@ -246,13 +311,10 @@ def _list_hosts(b: Board, t: Tree, depth: int, least_gib: float) -> None:
         if fits(b, u, h):
             _insert(t, depth, h, _host_key(b, u, h, tally.is_best_fit))
             continue
-        before_gib = max(0.0, host_bound(b, h))
-        settle(b, u, h)
-        after_gib = host_bound(b, h)
-        unsettle(b, u, h)
+        after_gib = bound_with(b, u, h)
         if after_gib == IMPOSSIBLE_GIB:
             continue
-        rise_gib = after_gib - before_gib
+        rise_gib = after_gib - max(0.0, b.hosts[h].bound_gib)
         if least_gib + rise_gib > tally.limit_gib - EPSILON_GIB:
             tally.next_gib = min(tally.next_gib, least_gib + rise_gib)
         else:
@@ -262,7 +324,7 @@ def _list_hosts(b: Board, t: Tree, depth: int, least_gib: float) -> None:
 @inner
 def _most_constrained(b: Board, t: Tree) -> int:
     """The waiting unit with the fewest hosts that can take it; the dearest of those."""
-    chosen, fewest = NOWHERE, b.hosts.size + 1
+    chosen, fewest = NONE, b.hosts.size + 1
     for i in range(t.tally[0].waiting):
         u, count = t.waiting[i], 0
         for h in range(b.hosts.size):
@@ -285,30 +347,38 @@ def _host_key(b: Board, u: int, h: int, is_best_fit: bool) -> float:
 
 
 @inner
-def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> bool:
-    """Everything fits: keeps the plan if the reservation holds and its moves can be put in an order."""
+def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> None:
+    """Everything fits: keeps the plan, or one with a detour by a third host where the caller wants that."""
     tally = t.tally[0]
-    n = 0
-    for m in range(b.movables.size):
-        if b.units[b.movables[m].unit].mode == MOVED:
-            t.draft_moves[0, n], t.draft_moves[1, n] = m, b.movables[m].host
-            n += 1
+    if keep_if_ordered(b, t, start, spent_gib):
+        return
+    if tally.may_add_extras and (start.failed_SF.size == 0 or has_reservation(b)):
+        n = _list_moves(b, t)
+        tries, out = np.full(1, PARKING_TRIES), np.full((2, n + 2), NONE)
+        budget_gib = tally.limit_gib - spent_gib - EPSILON_GIB
+        parking_gib = find_parking(start, t.draft_moves[:, :n], budget_gib, tries, out)
+        tally.nodes += (PARKING_TRIES - tries[0]) // TRIES_PER_NODE
+        if parking_gib < np.inf:
+            tally.found = n + 2 if out[0, n + 1] >= 0 else n + 1
+            t.best_moves[:, : tally.found] = out[:, : tally.found]
+            tally.limit_gib = spent_gib + parking_gib
+
+
+@inner
+def keep_if_ordered(b: Board, t: Tree, start: Board, cost_gib: float) -> bool:
+    """Keeps the moves of a finished placement as the best plan if they are cheaper and can be put in an order."""
+    tally = t.tally[0]
+    if cost_gib > tally.limit_gib - EPSILON_GIB:
+        return False
+    n = _list_moves(b, t)
     moves = t.draft_moves[:, :n]
-    tries, order = np.full(1, 50 * n + 500), np.empty(n, np.int64)
+    tries, order = np.full(1, 10 * n + 200), np.empty(n, np.int64)
     if start.failed_SF.size == 0 or has_reservation(b):
         if find_order(start, moves[0], moves[1], tries, order) == FOUND:
             for i in range(n):
                 t.best_moves[0, i], t.best_moves[1, i] = moves[0, order[i]], moves[1, order[i]]
-            tally.found, tally.limit_gib = n, spent_gib
+            tally.found, tally.limit_gib = n, cost_gib
             return True
-        if tally.may_add_extras:
-            tries[0] = PARKING_TRIES
-            budget_gib = tally.limit_gib - spent_gib - EPSILON_GIB
-            out = np.full((2, n + 2), NOWHERE)
-            parking_gib = find_parking(start, moves, budget_gib, tries, out)
-            if parking_gib < np.inf:
-                tally.found = n + 2 if out[0, n + 1] >= 0 else n + 1
-                t.best_moves[:, : tally.found] = out[:, : tally.found]
-                tally.limit_gib = spent_gib + parking_gib
-    tally.lost_gib = min(tally.lost_gib, spent_gib)
+        tally.nodes += (10 * n + 200 - tries[0]) // TRIES_PER_NODE
+    tally.lost_gib = min(tally.lost_gib, cost_gib)
     return False

@@ -19,7 +19,7 @@ SAME_COST_GIB = 1e-9
 GAIN = 1e-9  # a score must be lower by more than this to count as lower
 
 
-@njit(cache=True)
+@inner
 def replay_score(b: Board, moves: IntArray, n: int) -> float:
     """Sum of the targets' node scores of the plan, inf where it breaks a rule R1-R9; the board is put back.
 

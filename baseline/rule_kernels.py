@@ -10,19 +10,32 @@ import numpy as np
 from numba import njit
 
 from ..env.model.availability import SEARCH_LIMIT
-from ..env.model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, IntArray
-from .search_board import Board
+from ..env.model.cluster import MEMORY, RESOURCES, TOLERANCE, Array, IntArray
+from .search_board import NONE, Board
 
 inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 """For kernels that only kernels call: they compile in half the time."""
+inlined = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", forceinline=True)
+"""For the smallest and most often called of those: handing over a board takes longer than what they do."""
 
 
-@njit(cache=True)
+IN, OUT, KEEP = np.int64(1), np.int64(-1), np.int64(0)
+"""Changes of a count; numbers of one type, for the reason that `NONE` is one."""
+
+
+@inlined
+def roll(dice: IntArray, below: int) -> int:
+    """A random number from 0 to below - 1 (the upper bits of a linear congruential generator whose state is dice[0])."""
+    dice[0] = (dice[0] * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
+    return (dice[0] >> 33) % below
+
+
+@inner
 def shift(b: Board, m: int, target: int) -> int:
-    """Moves m to `target` (or NOWHERE) and returns where it was."""
+    """Moves m to `target` (or NONE) and returns where it was."""
     source = b.movables[m].host
     profile = b.movables[m].profile
-    for h, sign in ((source, -1), (target, 1)):
+    for h, sign in ((source, OUT), (target, IN)):
         if h < 0:
             continue
         for r in range(RESOURCES):
@@ -36,7 +49,7 @@ def shift(b: Board, m: int, target: int) -> int:
     return source
 
 
-@njit(cache=True)
+@inner
 def is_allowed(b: Board, m: int, target: int) -> bool:
     """Whether R1-R4, R6 and R8 allow the move of m to `target`."""
     if not b.can_MH[m, target] or b.movables[m].host == target:
@@ -56,7 +69,7 @@ def is_allowed(b: Board, m: int, target: int) -> bool:
     return fits
 
 
-@njit(cache=True)
+@inner
 def vgpus_pack(wanted_C: IntArray, slots_GC: IntArray) -> bool:
     """Whether the vGPUs fit on the GPUs, exactly (R6): every GPU takes one profile or none; all choices are tried.
 
@@ -91,7 +104,7 @@ def vgpus_pack(wanted_C: IntArray, slots_GC: IntArray) -> bool:
     return False
 
 
-@njit(cache=True)
+@inner
 def has_reservation(b: Board) -> bool:
     """R7: whichever hosts fail, their `ha` VMs find room; the twin of `availability.has_reservation`."""
     H = b.hosts.size
@@ -122,7 +135,7 @@ def has_reservation(b: Board) -> bool:
 @inner
 def _can_restart(b: Board, victims: IntArray, free_H: Array, profiles_HC: IntArray) -> bool:
     """Whether all victims fit on the hosts that are left, best fit first, with backtracking."""
-    last_gib, last_h = np.full(victims.size + 1, -1.0), np.full(victims.size + 1, NOWHERE)
+    last_gib, last_h = np.full(victims.size + 1, -1.0), np.full(victims.size + 1, NONE)
     i, tries_left = 0, SEARCH_LIMIT
     while i < victims.size:
         v = victims[i]
@@ -131,7 +144,7 @@ def _can_restart(b: Board, victims: IntArray, free_H: Array, profiles_HC: IntArr
         if h < 0:
             if i == 0:
                 return False
-            last_gib[i], last_h[i] = -1.0, NOWHERE
+            last_gib[i], last_h[i] = -1.0, NONE
             i -= 1
             free_H[last_h[i]] = last_gib[i]
             if b.movables[victims[i]].profile >= 0:
@@ -153,8 +166,8 @@ def _can_restart(b: Board, victims: IntArray, free_H: Array, profiles_HC: IntArr
 
 @inner
 def _next_fit(b: Board, v: int, free_H: Array, last_gib: float, last_h: int) -> int:
-    """The host that holds v and follows (last_gib, last_h) in the order (free memory, index), or NOWHERE."""
-    best = NOWHERE
+    """The host that holds v and follows (last_gib, last_h) in the order (free memory, index), or NONE."""
+    best = NONE
     for h in range(free_H.size):
         is_later = free_H[h] > last_gib or (free_H[h] == last_gib and h > last_h)
         fits = is_later and free_H[h] >= b.movables[v].demand[MEMORY] and b.restart_MH[v, h]

@@ -23,6 +23,9 @@ from ..env.model.state import State
 FREE, STAYS, WAITS, MOVED = 0, 1, 2, 3
 """What is decided about a unit: nothing; at home for good; has left and has no host yet; stands elsewhere."""
 
+NONE = np.int64(NOWHERE)
+"""NOWHERE for kernels, and "no unit": numba would compile every function anew for the literal -1."""
+
 HOST = np.dtype(
     [
         ("limit", "f8", RESOURCES),  # what may be used (R1, R8), tolerance included

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..env.model.cluster import CPU, STORAGE, Array, Cluster
 from ..env.model.contention import contentions
+from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
 from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
 from ..env.model.state import State, state_of
@@ -62,7 +63,15 @@ class Spread:
         reason = f"imbalance {imbalance(before):.3f} before, {imbalance(state):.3f} after"
         total_gib = sum(move.cost_gib for move in made)
         return Plan(
-            cluster.name, self.name, Status.PLANNED, reason, found, made, cost_gib=total_gib, solve_seconds=seconds
+            cluster=cluster.name,
+            planner=self.name,
+            status=Status.PLANNED,
+            reason=reason,
+            contentions=found,
+            moves=made,
+            resizes=resizes(before, state),
+            cost_gib=total_gib,
+            solve_seconds=seconds,
         )
 
     def _best(self, state: State, is_free_M: np.ndarray, is_ha_enforced: bool) -> tuple[int, int, float] | None:
