@@ -1,8 +1,8 @@
 """The Acropolis Dynamic Scheduler, as its documents describe it: move only what contention makes necessary.
 
-Demand is estimated from the trend of the last minutes; a host above a threshold, or one that swaps, is contended; without
-contention nothing moves, however skewed the cluster is. With contention the cheapest ordered plan that resolves all of it
-by the rules is sought; if there is none, the planner refrains from moving anything and says why.
+Demand is estimated from the trend of the last minutes; a host above a threshold, or one that swaps, is contended.
+Without contention nothing moves, however skewed the cluster is. With contention the cheapest ordered plan that resolves
+all of it by the rules is sought; if there is none, the planner refrains from moving anything and says why.
 """
 
 from __future__ import annotations
@@ -140,5 +140,5 @@ def _relieved(state: State, m: int, there: Sequence[Contention]) -> str:
 
 
 def _count(number: int, what: str) -> str:
-    """"1 move", "2 moves"."""
+    """ "1 move", "2 moves"."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -20,8 +20,8 @@ def make_planner(name: str, episode: Episode | None = None) -> Planner:
 
     Args:
         name: one of `NAMES`.
-        episode: the day that is played. The clairvoyant planner needs it; without one somebody waits for a single plan, so
-            `ads` searches as long as the settings allow.
+        episode: the day that is played. The clairvoyant planner needs it; without one somebody waits for a single
+            plan, so `ads` searches as long as the settings allow.
 
     Raises:
         QuellError: there is no planner of this name, or it needs an episode and there is none.

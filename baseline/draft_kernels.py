@@ -1,8 +1,8 @@
 """Drafts of a placement, and a lower bound on what finishing one costs, in numba.
 
-A draft is a board on which some units wait or have moved. A host is *over* where it breaks what the finished plan must
-keep: a threshold, the memory of a host that swaps or takes something in, anti-affinity with a newcomer, GPUs that do not
-hold a newcomer.
+A draft is a board on which some units wait or have moved. A host is *over* where it breaks what the finished plan
+must keep: a threshold, the memory of a host that swaps or takes something in, anti-affinity with a newcomer, GPUs that
+do not hold a newcomer.
 """
 
 from __future__ import annotations

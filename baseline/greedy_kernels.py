@@ -1,8 +1,8 @@
 """Randomised greedy plans, for clusters so full that branch and bound is slow to find its first plan, in numba.
 
 Each try starts with everything at home and takes one move after another that the rules allow there and then, so that
-an order of the moves is never in doubt: the move that relieves a host most for its cost, where need be after another
-one that makes room for it; now and then a random one. Costs are blurred by chance, so that every try is different. Once no
+there is a way to wherever it gets: the move that relieves a host most for its cost, where need be after another one
+that makes room for it; now and then a random one. Costs are blurred by chance, so that every try is different. Once no
 host is over, whatever can go home again does.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..env.model.cluster import RESOURCES, Array, IntArray
+from ..env.model.cluster import CPU, MEMORY, RESOURCES, STORAGE, Array, IntArray
 from .draft_kernels import excess, fits, put_back, relief, settle, take_off, unsettle
 from .placement_kernels import Tree, keep_if_ordered
 from .rule_kernels import inner, roll
@@ -55,10 +55,7 @@ def try_greedy(b: Board, t: Tree, start: Board, dice: IntArray) -> None:
 @inner
 def _is_over(b: Board, h: int) -> bool:
     """Whether something must leave the host."""
-    for r in range(RESOURCES):
-        if excess(b, h, r) > 0:
-            return True
-    return False
+    return excess(b, h, CPU) > 0 or excess(b, h, MEMORY) > 0 or excess(b, h, STORAGE) > 0
 
 
 @inner
@@ -169,7 +166,7 @@ def _fits(b: Board, u: int, h: int) -> bool:
 
 @inner
 def _make_room(b: Board, host: int, price_U: Array) -> bool:
-    """Makes the cheapest pair of moves of which the first lets the second relieve the host; False where there is none."""
+    """Makes the cheapest pair of moves of which the first makes room for the second, which relieves the host."""
     best = np.inf
     best_u, best_to, best_v, best_v_to = NONE, NONE, NONE, NONE
     for u in range(b.units.size):

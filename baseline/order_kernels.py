@@ -7,7 +7,6 @@ entered again. Of two moves of one movable (it is parked on the way) the earlier
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..env.model.cluster import BoolArray, IntArray
 from .rule_kernels import IN, KEEP, has_reservation, inner, is_allowed, shift
@@ -76,10 +75,10 @@ def _is_ready(b: Board, movables: IntArray, targets: IntArray, is_done: BoolArra
     """Whether move i is still to do, waits for no earlier move of its movable, and is allowed now."""
     if is_done[i] or not is_allowed(b, movables[i], targets[i]):
         return False
+    waits = False
     for j in range(i):
-        if movables[j] == movables[i] and not is_done[j]:
-            return False
-    return True
+        waits = waits or (movables[j] == movables[i] and not is_done[j])
+    return not waits
 
 
 @inner
@@ -117,7 +116,8 @@ def find_parking(start: Board, moves: IntArray, budget_gib: float, tries: IntArr
         if cost_gib >= min(budget_gib, best_gib):
             continue
         count = n + 1 if at >= 0 else n + 2
-        longer[:, 1 : n + 1] = moves
+        for i in range(n):
+            longer[0, i + 1], longer[1, i + 1] = moves[0, i], moves[1, i]
         longer[0, 0], longer[0, n + 1], longer[1, n + 1] = m, m, start.movables[m].host
         for h in range(start.hosts.size):
             longer[1, 0] = h

@@ -10,8 +10,8 @@ A node is a draft (see `draft_kernels.py`). The search asks, in this order:
 
 A node is cut off where its cost and a lower bound reach the limit: the best plan so far, or less where the caller wants
 cheap plans only. It is cut off and counted as lost where the moves settled so far wait for one another in a circle, or
-break the HA reservation: only further moves could help, of units that need not leave for room's sake ("extras") or by way
-of a third host ("parking"). Both are tried when the caller asks for it, for they multiply the branches.
+break the HA reservation: only further moves could help, of units that need not leave for room's sake ("extras") or by
+way of a third host ("parking"). Both are tried when the caller asks for it, for they multiply the branches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ..env.model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, Array, IntArray
+from ..env.model.cluster import CPU, NOWHERE, RESOURCES, Array, IntArray
 from .draft_kernels import IMPOSSIBLE_GIB, bound_with, fits, host_bound, put_back, relief, settle, take_off, unsettle
 from .order_kernels import FOUND, IMPOSSIBLE, find_order, find_parking
 from .rule_kernels import KEEP, has_reservation, inner, shift
@@ -360,7 +360,8 @@ def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> None:
         tally.nodes += (PARKING_TRIES - tries[0]) // TRIES_PER_NODE
         if parking_gib < np.inf:
             tally.found = n + 2 if out[0, n + 1] >= 0 else n + 1
-            t.best_moves[:, : tally.found] = out[:, : tally.found]
+            for i in range(tally.found):
+                t.best_moves[0, i], t.best_moves[1, i] = out[0, i], out[1, i]
             tally.limit_gib = spent_gib + parking_gib
 
 

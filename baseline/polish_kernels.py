@@ -1,8 +1,8 @@
 """Lower node scores at the same cost: the second goal among valid plans, by local search in numba.
 
-A plan is changed a little (another target, targets exchanged, another order, another movable of the same cost), replayed
-under all rules, and kept if the sum of its targets' node scores is lower. The score of a target is taken just after its
-move, so the order counts.
+A plan is changed a little (another target, targets exchanged, another order, another movable of the same cost),
+replayed under all rules, and kept if the sum of its targets' node scores is lower. The score of a target is taken just
+after its move, so the order counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import njit
 from ..env.model.cluster import RESOURCES, IntArray
 from .draft_kernels import excess
 from .rule_kernels import has_reservation, inner, is_allowed, shift
-from .search_board import FREE, Board
+from .search_board import Board
 
 SAME_COST_GIB = 1e-9
 GAIN = 1e-9  # a score must be lower by more than this to count as lower
@@ -84,7 +84,7 @@ def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
         the score of the plan.
     """
     best = replay_score(b, moves, n)
-    trial = moves[:, :n].copy()
+    trial = np.empty((2, n), dtype=np.int64)
     is_better = True
     while is_better:
         is_better = False
@@ -93,15 +93,22 @@ def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
             for k in range(kinds):
                 if tries <= 0:
                     return best
-                trial[:] = moves[:, :n]
+                _copy_moves(moves, trial, n)
                 if not _change(b, trial, n, i, k):
                     continue
                 tries -= 1
                 score = replay_score(b, trial, n)
                 if score < best - GAIN:
                     best, is_better = score, True
-                    moves[:, :n] = trial
+                    _copy_moves(trial, moves, n)
     return best
+
+
+@inner
+def _copy_moves(source: IntArray, target: IntArray, n: int) -> None:
+    """Writes n moves over others."""
+    for i in range(n):
+        target[0, i], target[1, i] = source[0, i], source[1, i]
 
 
 @inner
@@ -138,7 +145,7 @@ def _change(b: Board, trial: IntArray, n: int, i: int, k: int) -> bool:
 
 @inner
 def _exchange(b: Board, trial: IntArray, n: int, i: int, other: int) -> bool:
-    """Moves `other` instead of the movable of move i, to the same target, if both are units of one and cost the same."""
+    """Moves `other` to the target of move i instead, if both are units of one and cost the same."""
     m = trial[0, i]
     u, v = b.movables[m].unit, b.movables[other].unit
     is_same_cost = abs(b.movables[m].cost_gib - b.movables[other].cost_gib) <= SAME_COST_GIB

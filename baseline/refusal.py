@@ -26,7 +26,9 @@ def _too_little_room(state: State, board: Board) -> str | None:
     inventory = state.inventory
     for r in range(RESOURCES):
         over_H = np.maximum(0.0, _excess_H(board, r))
-        leaving_H = np.where(inventory.is_maintenance_H, _must_leave_H(board, r), np.where(inventory.is_up_H, over_H, 0))
+        leaving_H = np.where(
+            inventory.is_maintenance_H, _must_leave_H(board, r), np.where(inventory.is_up_H, over_H, 0)
+        )
         free_H = np.where(inventory.is_up_H, np.maximum(0.0, board.hosts["limit"][:, r] - board.hosts["used"][:, r]), 0)
         if leaving_H.sum() > free_H.sum() + TOLERANCE:
             what, unit = NAMES[r]
@@ -55,7 +57,9 @@ def _stuck_on_maintenance(state: State, board: Board) -> str | None:
         inventory = state.inventory
         who = inventory.movable_id(int(board.member[board.units["first_member"][u]]))
         host = inventory.hosts[board.units["home"][u]].id
-        return f"{who} must leave {host}, which is in maintenance, and no host that is up may take it or is large enough"
+        return (
+            f"{who} must leave {host}, which is in maintenance, and no host that is up may take it or is large enough"
+        )
     return None
 
 

@@ -1,7 +1,7 @@
 """Local search over final placements, for clusters so full that units have to change places, in numba.
 
-Every unit stands somewhere; hosts may be over meanwhile. Each round takes a unit of a host that is over (or, where none is
-but the placement costs too much, one that has moved) and makes the best change for it: to another host, home, or in
+Every unit stands somewhere; hosts may be over meanwhile. Each round takes a unit of a host that is over (or, where none
+is but the placement costs too much, one that has moved) and makes the best change for it: to another host, home, or in
 exchange for another unit. Where no change helps, what is wrong there counts more from then on, so that the search
 leaves the hollow. A placement with no host over, cheaper than the best plan and with an order of moves, is the new best
 plan; the next one has to be cheaper.
@@ -126,7 +126,9 @@ def _start_anew(b: Board, p: Repair) -> None:
     for u in range(b.units.size):
         if b.units[u].mode == MOVED and not b.units[u].must_leave:
             _go(b, p, u, b.units[u].home, -TABU_ROUNDS)
-    p.weight_HR[:], p.tabu_UH[:], p.budget[0], p.budget[1] = 1.0, 0, np.inf, 1.0
+    p.weight_HR.fill(1.0)
+    p.tabu_UH.fill(0)
+    p.budget[0], p.budget[1] = np.inf, 1.0
 
 
 @inner

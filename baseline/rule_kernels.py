@@ -1,7 +1,8 @@
 """R1-R4, R6-R8 in numba: the twin of `env/model/rules.py` for searches that ask a million times.
 
 A property test holds the two together. The kernels change the board in place; whoever calls takes the change back.
-No kernel calls itself: numba does not load recursive functions from its cache safely.
+No kernel calls itself: numba does not load recursive functions from its cache safely. And numba notices only changes in
+a kernel's own file: after changing kernels that others call, delete `__pycache__`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ IN, OUT, KEEP = np.int64(1), np.int64(-1), np.int64(0)
 
 @inlined
 def roll(dice: IntArray, below: int) -> int:
-    """A random number from 0 to below - 1 (the upper bits of a linear congruential generator whose state is dice[0])."""
+    """A random number from 0 to below - 1: the upper bits of a linear congruential generator whose state is dice[0]."""
     dice[0] = (dice[0] * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
     return (dice[0] >> 33) % below
 
@@ -128,7 +129,9 @@ def has_reservation(b: Board) -> bool:
             free_gib += max(0.0, free_H[h])
         if need_gib > free_gib + TOLERANCE or not _can_restart(b, victims[:count], free_H, profiles_HC):
             return False
-        profiles_HC[:] = b.profiles_HC
+        for h in range(H):
+            for c in range(profiles_HC.shape[1]):
+                profiles_HC[h, c] = b.profiles_HC[h, c]
     return True
 
 

@@ -1,10 +1,10 @@
 """The board the search plays on: a state and its rules as a few flat arrays for numba kernels.
 
-Besides hosts and movables (see `env/model/cluster.py`) it has *units*: movables that VM-VM affinity (R5) keeps on one host
-and that so move together; mostly a lone VM or session. Shapes: U units, C vGPU profiles in use, G GPUs of all hosts, A
-anti-affinity rules, S failures that the HA reservation must survive, of F hosts each.
+Besides hosts and movables (see `env/model/cluster.py`) it has *units*: movables that VM-VM affinity (R5) keeps on one
+host and that so move together; mostly a lone VM or session. Shapes: U units, C vGPU profiles in use, G GPUs of all
+hosts, A anti-affinity rules, S failures that the HA reservation must survive, of F hosts each.
 
-Few records instead of many arrays, because a kernel pays for every array it is handed, at compile time and at each call.
+Few records instead of many arrays, because a kernel pays for every array it is handed, when it is compiled and called.
 """
 
 from __future__ import annotations
@@ -158,9 +158,7 @@ def _affine_groups(state: State) -> list[IntArray]:
     return [part for part in np.split(order, np.flatnonzero(np.diff(roots[order])) + 1) if part.size]
 
 
-def _movables(
-    state: State, anti: list[IntArray], kinds: list[tuple[str, float]], groups: list[IntArray]
-) -> np.ndarray:
+def _movables(state: State, anti: list[IntArray], kinds: list[tuple[str, float]], groups: list[IntArray]) -> np.ndarray:
     """Records of the movables."""
     inventory = state.inventory
     movables = np.zeros(inventory.movable_count, dtype=MOVABLE)

@@ -1,7 +1,8 @@
 """Compiles the search's kernels, or loads them where they are compiled already.
 
-Numba compiles a kernel at its first call and keeps the result on disk. That takes half a minute in all and must not come
-out of the seconds that a search is allowed, so whoever searches against a clock warms up first; `make` does it once.
+Numba compiles a kernel at its first call and keeps the result on disk. That takes half a minute in all and must not
+come out of the seconds that a search is allowed, so whoever searches against a clock warms up first; `make` does it
+once.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
 Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
 Episodes = Annotated[int, typer.Option(min=1, help="Days to simulate; every planner sees the same ones.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
+Budget = Annotated[float, typer.Option(min=0.1, max=10_080, help="Time for training, in minutes; a week at most.")]
 Store = Annotated[str, typer.Option(help="MLflow store.")]
 INTERRUPTED = 130
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -70,7 +71,7 @@ def _top(
 @app.command()
 def run(
     workload: Workload = "synthetic",
-    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, in minutes.")] = 5.0,
+    budget_minutes: Budget = 5.0,
     hosts: Hosts = 8,
     vms_per_host: VmsPerHost = 15,
     load: Load = 0.65,
@@ -83,14 +84,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The main job: simulate, train, evaluate, export; all tracked in MLflow, told in one table and a report."""
+    from .interruption import Terminated
     from .run import RunConfig, how_to_go_on, run_main_job
 
     config = RunConfig(workload, budget_minutes, hosts, vms_per_host, load, episodes, seed, str(output), store)
     try:
-        outcome = run_main_job(config)
+        outcome = run_main_job(config, is_text=not as_json)
     except KeyboardInterrupt:
         notice(how_to_go_on(config))
         raise typer.Exit(INTERRUPTED) from None
+    except Terminated:
+        notice(how_to_go_on(config))
+        raise
     if as_json:
         _print_json(outcome)
 
@@ -168,7 +173,7 @@ def simulate(
 @app.command()
 def train(
     workload: Workload = "synthetic",
-    budget_minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, in minutes.")] = 5.0,
+    budget_minutes: Budget = 5.0,
     seed: Seed = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.")] = Path("policy.quell"),
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "cpu",
@@ -178,7 +183,8 @@ def train(
     """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
     from .training import TrainCommand, train_and_export
 
-    outcome = train_and_export(TrainCommand(workload, budget_minutes, seed, str(output), device, store))
+    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store)
+    outcome = train_and_export(command, is_text=not as_json)
     if as_json:
         _print_json(outcome)
 
@@ -243,8 +249,11 @@ def data_fetch(
 
 def main() -> None:
     """Entry point: errors become one sentence and an exit code, never a traceback."""
+    from .interruption import never_swallowed
+
     try:
-        app()
+        with never_swallowed():
+            app()
     except QuellError as error:
         fail(str(error))
         sys.exit(2)

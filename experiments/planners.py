@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..baseline.catalogue import make_planner
+from ..baseline.catalogue import NAMES, make_planner
 from ..env.model.planner import Planner
 from ..env.world.workload import Episode
 
@@ -40,6 +40,8 @@ def planner_factory(name: str) -> PlannerFactory:
     if is_bundle(name):
         learned = _learned(Path(name), is_strict=False)
         return lambda episode: learned
+    if name not in NAMES:
+        make_planner(name)  # says what is wrong with the name, before any work
     return lambda episode: make_planner(name, episode)
 
 

@@ -30,6 +30,7 @@ from .terminal import console, notice, print_comparison
 from .tracking import Run, Tracker
 from .training import export_policy, train_watched, training_curves
 from .verdict import verdict
+from .writable import try_out
 
 BASELINES = ("none", "spread", "ads", "clairvoyant")
 LEARNED = "learned"
@@ -92,8 +93,8 @@ class _Job:
         return self.folder / "policy.quell"
 
 
-def run_main_job(config: RunConfig) -> dict[str, Any]:
-    """Does the whole job; prints the table and the verdict; returns the figures.
+def run_main_job(config: RunConfig, *, is_text: bool = True) -> dict[str, Any]:
+    """Does the whole job; prints the table and the verdict where asked for; returns the figures.
 
     Raises:
         QuellError: bad workload or cluster, or the store or the output folder cannot be written: told before any work.
@@ -113,11 +114,9 @@ def run_main_job(config: RunConfig) -> dict[str, Any]:
         results, manifest = _evaluate(job, top, policy, results)
         comparison = compare(results)
         report = _report(job, top, policy, results, comparison, manifest, time.monotonic() - started)
-    print_comparison(comparison, LEARNED)
-    console.print()
-    console.print(f"report  {report}", soft_wrap=True)
-    console.print(f"policy  {job.bundle}   (quell plan SNAPSHOT --planner {job.bundle})", soft_wrap=True)
-    console.print(f"runs    mlflow ui --backend-store-uri {tracker.store_uri}", soft_wrap=True)
+    if is_text:
+        print_comparison(comparison, LEARNED)
+        _print_places(report, job.bundle, tracker.store_uri)
     return comparison.to_json() | {
         "verdict": verdict(comparison, LEARNED),
         "report": str(report),
@@ -128,14 +127,28 @@ def run_main_job(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def _print_places(report: Path, bundle: Path, store_uri: str) -> None:
+    """Where everything is, and the commands that show it."""
+    lines = (
+        "",
+        f"report  {report}",
+        f"policy  {bundle}   (quell plan SNAPSHOT --planner {shlex.quote(str(bundle))})",
+        f"runs    mlflow ui --backend-store-uri {shlex.quote(store_uri)}",
+    )
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
 def how_to_go_on(config: RunConfig) -> str:
     """What to tell somebody who interrupted the job."""
     bundle = Path(config.output) / "policy.quell"
-    lines = [f"interrupted; what was finished is kept in {config.store} (mlflow ui --backend-store-uri {config.store})"]
+    shown = shlex.quote(config.store)
+    lines = [f"interrupted; what was finished is kept in {config.store} (mlflow ui --backend-store-uri {shown})"]
     if bundle.is_file():
         lines.append(
             f"compare the policy in {bundle}: quell evaluate --workload {shlex.quote(config.workload)} "
-            f"--planners {','.join((*BASELINES, str(bundle)))}"
+            f"--planners {shlex.quote(','.join((*BASELINES, str(bundle))))} --hosts {config.hosts} "
+            f"--vms-per-host {config.vms_per_host} --load {config.load:g} --episodes {config.episodes} "
+            f"--seed {config.seed}"
         )
     lines.append(f"do it again: {config.command}")
     return "\n".join(lines)
@@ -148,9 +161,7 @@ def _writable_folder(output: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"--output {output}: cannot be made: {error.strerror or error}") from None
-    probe = folder / ".writable"
-    write_atomically(probe, "")
-    probe.unlink(missing_ok=True)
+    try_out(folder / "policy.quell")
     return folder
 
 

@@ -17,6 +17,7 @@ from .comparison import compare
 from .evaluation import Suite, evaluate
 from .planners import PlannerFactory, is_bundle, planner_factory
 from .terminal import notice, print_comparison, progress
+from .writable import try_out
 
 PLOT_SUFFIXES = (".png", ".svg")
 
@@ -76,8 +77,10 @@ def simulate_days(
     Raises:
         QuellError: bad workload, planner or cluster; or the plot cannot be written.
     """
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
-        raise QuellError(f"--plot {plot}: the name must end in {' or '.join(PLOT_SUFFIXES)}")
+    if plot is not None:
+        if plot.suffix not in PLOT_SUFFIXES:
+            raise QuellError(f"--plot {plot}: the name must end in {' or '.join(PLOT_SUFFIXES)}")
+        try_out(plot)
     planners = name_planners(names)
     suite = Suite(part(load_workload(workload), part_name), spec, episodes, seed)
     results = run_suite(suite, planners)

@@ -38,7 +38,7 @@ class _Console(Console):
     def size(self) -> ConsoleDimensions:
         size = super().size
         is_asked = self.is_terminal or self._width is not None or "COLUMNS" in os.environ
-        return size if is_asked else ConsoleDimensions(PIPED_WIDTH, size.height)
+        return size if is_asked and size.width > 0 else ConsoleDimensions(PIPED_WIDTH, size.height)
 
     @size.setter
     def size(self, size: tuple[int, int]) -> None:

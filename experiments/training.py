@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..agents.config import TrainConfig
-from ..agents.export import export_bundle
+from ..agents.export import BUNDLE_SUFFIX, export_bundle
 from ..agents.manifest import Manifest, ManifestFields
 from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
@@ -22,6 +22,7 @@ from .provenance import git_commit
 from .simulation import load_workload
 from .terminal import OnProgress, console, notice, progress
 from .tracking import Run, Tracker
+from .writable import try_out
 
 DEVICES = ("cpu", "cuda", "auto")
 
@@ -118,7 +119,7 @@ class TrainCommand:
     store: str
 
 
-def train_and_export(command: TrainCommand) -> dict[str, Any]:
+def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str, Any]:
     """`quell train`: a policy from a workload's training part, chosen on its validation part, as a bundle.
 
     Raises:
@@ -126,14 +127,19 @@ def train_and_export(command: TrainCommand) -> dict[str, Any]:
     """
     if command.device not in DEVICES:
         raise QuellError(f"--device {command.device}: it must be one of {', '.join(DEVICES)}")
+    output = Path(command.output)
+    if output.suffix != BUNDLE_SUFFIX:
+        raise QuellError(f"--output {output}: the name must end in {BUNDLE_SUFFIX}")
+    try_out(output)
     tracker = Tracker(command.store)
     trace = load_workload(command.workload)
     config = TrainConfig(seed=command.seed, budget_seconds=command.budget_minutes * 60, device=command.device)
-    output = Path(command.output)
     with tracker.run("train") as run:
         run.parameters(command, "command")
         policy = train_watched(part(trace, "train"), part(trace, "validation"), config, run, output)
         manifest = export_policy(policy, output, {"workload": trace.name})
         run.artifact(output)
-    console.print(f"bundle: {output} (weights sha256 {manifest.weights_sha256[:12]})", soft_wrap=True)
+    if is_text:
+        told = f"bundle: {output} (weights sha256 {manifest.weights_sha256[:12]})"
+        console.print(told, soft_wrap=True, markup=False)
     return {"bundle": str(output), "weights_sha256": manifest.weights_sha256, "metrics": dict(policy.metrics)}

@@ -137,7 +137,7 @@ def _read_file(file: Path) -> UtilArray:
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not (text.isdigit() and len(text) <= 3 and int(text) <= 100):
-            raise TraceError(f"{file}, line {number}: {text!r} is not a whole percentage from 0 to 100")
+            raise TraceError(f"{file}, line {number}: {text[:40]!r} is not a whole percentage from 0 to 100")
         if number <= SAMPLES_PER_DAY:
             values[number - 1] = int(text)
     if len(lines) != SAMPLES_PER_DAY:
@@ -147,6 +147,8 @@ def _read_file(file: Path) -> UtilArray:
 
 def _from_npz(file: Path) -> tuple[UtilArray, list[str], list[str]]:
     """Utilization, day and name of every row of the converted file."""
+    if not zipfile.is_zipfile(file):  # what numpy says of such a file would lead astray
+        raise TraceError(f"{file}: is no complete .npz file (no zip archive)")
     try:
         with np.load(file, allow_pickle=False) as archive:
             util_RS, day_R, vm_R = (archive[key] for key in ("util", "day", "vm"))

@@ -41,7 +41,7 @@ def make_hosts_cluster(
     hosts = [Host(f"host-{h + 1}", 10, 64, 4) for h in range(len(cores_of_hosts))]
     hosts[-1] = replace(hosts[-1], state=state)
     cores = [c for host in cores_of_hosts for c in host]
-    vms = tuple(Vm(f"vm-{v + 1}", 8, memory_gib) for v in range(len(cores)))
+    vms = tuple(Vm(f"vm-{v + 1}", 8, 8.0) for v in range(len(cores)))
     home = [h for h, host in enumerate(cores_of_hosts) for _ in host]
     return make_cluster(Inventory(tuple(hosts), vms), home, cores, np.zeros(len(cores)))
 
@@ -94,10 +94,10 @@ class TestChoosing:
             assert len(view.moves) == limit
 
     def test_a_masked_slot_is_never_taken_however_high_its_score(self) -> None:
-        view, _ = choose_moves(
-            look_at(make_hosts_cluster(HOT_CORES, CALM_CORES)),
-            lambda c, _, m: np.where(m, -1.0, 9.0) + (np.arange(len(m)) == 0),
-        )
+        def loves_masked(candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> np.ndarray:
+            return np.where(mask, 1.0 * (np.arange(len(mask)) == 0), 9.0)
+
+        view, _ = choose_moves(look_at(make_hosts_cluster(HOT_CORES, CALM_CORES)), loves_masked)
         assert view.moves == ()
 
 

@@ -1,4 +1,4 @@
-"""Training: what is learned on the toy, and that a training keeps its promises: same seed, same policy; budget; Ctrl-C."""
+"""Training: what is learned on the toy, and what a training promises: same seed, same policy; its budget; Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import itertools
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch as th
 
+from quell.agents import imitation
 from quell.agents.imitation import Behaviour, Collector, Decisions, Scores, expected_worth, fit, play_day, scores_of
 from quell.agents.network import MASKED_LOGIT, CandidateScorer
 from quell.agents.reinforce import improve
@@ -66,6 +68,13 @@ def toy_cost(scores: Scores) -> float:
     result = run_episode(episode, ScoredPlanner(scores, TOY_SLOTS))
     assert result.violations == 0
     return result.costs.total
+
+
+def quiet_day() -> Decisions:
+    """A day of the toy on which the one contention has been ended before."""
+    episode = ToyGenerator()(np.random.default_rng(0))
+    calm = replace(episode, cluster=episode.cluster.moved_to(np.array([0, 1, 1])))
+    return play_day(calm, Behaviour(slots=TOY_SLOTS), None, np.random.default_rng(0))
 
 
 def random_scores(rng: np.random.Generator) -> Scores:
@@ -132,16 +141,8 @@ class TestPlayedDays:
             assert np.array_equal(getattr(self.play(5), name), getattr(self.play(5), name))
 
     def test_a_quiet_day_has_no_decisions_and_joins_others(self) -> None:
-        moved_away = ToyGenerator()(np.random.default_rng(0))
-        cluster = moved_away.cluster.moved_to(np.array([0, 1, 1]))
-        quiet = play_day(
-            type(moved_away)(**{**vars(moved_away), "cluster": cluster}),
-            Behaviour(slots=TOY_SLOTS),
-            None,
-            np.random.default_rng(0),
-        )
-        assert len(quiet) == 0
-        assert len(Decisions.joined([quiet, self.play(0)])) == len(self.play(0))
+        assert len(quiet_day()) == 0
+        assert len(Decisions.joined([quiet_day(), self.play(0)])) == len(self.play(0))
 
     def test_worker_processes_play_the_same_days_in_the_same_order(self) -> None:
         behaviour = Behaviour(slots=TOY_SLOTS)
@@ -161,8 +162,8 @@ class TestLearningOnTheToy:
     """Doing nothing costs 1440 a day; the best there is, a little over 8."""
 
     def test_chance_is_far_from_the_optimum(self) -> None:
-        costs = [toy_cost(random_scores(np.random.default_rng(seed))) for seed in range(5)]
-        assert np.mean(costs) > 4 * TOY_OPTIMUM
+        costs = [toy_cost(random_scores(np.random.default_rng(seed))) for seed in range(8)]
+        assert np.mean(costs) > 3 * TOY_OPTIMUM
 
     def test_imitation_reaches_it(self) -> None:
         scorer, behaviour = make_scorer(), Behaviour(slots=TOY_SLOTS)
@@ -172,13 +173,15 @@ class TestLearningOnTheToy:
         fit(scorer, decisions, steps=150, batch_size=64, learning_rate=3e-3, seed=0)
         assert toy_cost(scores_of(scorer)) < 1.5 * TOY_OPTIMUM
 
-    def test_ppo_reaches_it_from_scratch(self) -> None:
+    def test_ppo_reaches_it_from_a_policy_that_never_moves(self) -> None:
+        scorer = make_scorer(seed=5)
+        assert toy_cost(scores_of(scorer)) == 1440
         config = TrainConfig(
-            slots=TOY_SLOTS, ppo_rollout=256, ppo_batch_size=64, ppo_learning_rate=3e-3, ppo_kl=0.2, ppo_updates=12
+            slots=TOY_SLOTS, ppo_rollout=64, ppo_batch_size=64, ppo_learning_rate=1e-3, ppo_kl=0.2, ppo_updates=5
         )
-        updates = improve(make_scorer(), ToyGenerator(), config, th.device("cpu"), lambda: False)
-        costs = [toy_cost(scores_of(scorer)) for scorer, _ in updates]
-        assert len(costs) == 12
+        updates = improve(scorer, ToyGenerator(), config, th.device("cpu"), lambda: False)
+        costs = [toy_cost(scores_of(improved)) for improved, _ in updates]
+        assert len(costs) == 5
         assert costs[-1] < 1.5 * TOY_OPTIMUM
 
 
@@ -198,7 +201,7 @@ class TestTraining:
         assert policy.config == TINY
 
     def test_the_same_seed_gives_the_same_policy_and_another_seed_another(self) -> None:
-        configs = (TINY, TINY, TrainConfig(**{**vars(TINY), "seed": 4}))
+        configs = (TINY, TINY, replace(TINY, seed=4))
         first, again, other = (self.weights(train(TRAIN_PART, VALIDATION_PART, c, Recorder())) for c in configs)
         assert all(th.equal(a, b) for a, b in zip(first, again, strict=True))
         assert not all(th.equal(a, b) for a, b in zip(first, other, strict=True))
@@ -206,7 +209,7 @@ class TestTraining:
     def test_an_interrupt_comes_through_once_the_workers_are_gone(self) -> None:
         recorder = Recorder(stop_in="fit")
         with pytest.raises(KeyboardInterrupt):
-            train(TRAIN_PART, VALIDATION_PART, TrainConfig(**{**vars(TINY), "workers": 1}), recorder)
+            train(TRAIN_PART, VALIDATION_PART, replace(TINY, workers=1), recorder)
         assert multiprocessing.active_children() == []
 
     def test_an_interrupted_training_has_told_its_best_policy(self) -> None:
@@ -215,17 +218,17 @@ class TestTraining:
             train(TRAIN_PART, VALIDATION_PART, TINY, recorder)
         assert recorder.policies
 
-    def test_days_without_anything_to_decide_are_an_error(self) -> None:
-        calm = TrainConfig(**{**vars(TINY), "load": (0.05, 0.06)})
-        with pytest.raises(QuellError, match="nothing to decide|anything to decide"):
-            train(TRAIN_PART, VALIDATION_PART, calm, Recorder())
+    def test_days_without_anything_to_decide_are_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(imitation, "play_day", lambda *_: quiet_day())
+        with pytest.raises(QuellError, match="anything to decide"):
+            train(TRAIN_PART, VALIDATION_PART, TINY, Recorder())
 
     def test_settings_that_make_no_sense_are_refused(self) -> None:
         with pytest.raises(QuellError, match="budget"):
             TrainConfig(budget_seconds=0)
         if not th.cuda.is_available():
             with pytest.raises(QuellError, match="cuda"):
-                train(TRAIN_PART, VALIDATION_PART, TrainConfig(**{**vars(TINY), "device": "cuda"}), Recorder())
+                train(TRAIN_PART, VALIDATION_PART, replace(TINY, device="cuda"), Recorder())
 
     @pytest.mark.slow
     def test_a_budget_is_kept(self) -> None:

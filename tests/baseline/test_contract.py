@@ -1,0 +1,67 @@
+"""What every planner owes: on any cluster its plan keeps the rules, and says what it is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from quell.baseline.ads import Ads
+from quell.baseline.catalogue import NAMES, make_planner
+from quell.baseline.nothing import Nothing
+from quell.baseline.search import SearchLimits
+from quell.baseline.spread import Spread
+from quell.env.model.cluster import Cluster
+from quell.env.model.contention import contentions
+from quell.env.model.errors import QuellError
+from quell.env.model.plan import Status, validate
+from quell.env.model.planner import Planner
+from quell.env.model.state import state_of
+from quell.env.world.rounds import run_episode
+from quell.env.world.split import part
+from quell.env.world.synthetic import synthetic_trace
+from quell.env.world.workload import ClusterSpec, build_episode
+from tests.env.model.clusters import random_clusters
+
+QUICK = SearchLimits(nodes=500)
+PLANNERS = (Nothing(), Spread(), Ads(limits=QUICK))
+RESOLVING = {"ads"}  # planners that promise all or nothing
+
+
+@pytest.mark.parametrize("planner", PLANNERS, ids=lambda p: p.name)
+@settings(max_examples=80)
+@given(cluster=random_clusters())
+def test_every_plan_is_valid(planner: Planner, cluster: Cluster) -> None:
+    state = state_of(cluster)
+    plan = planner.plan(cluster)
+    assert validate(state, plan, must_resolve=planner.name in RESOLVING, cluster_name=cluster.name) == ()
+    assert (plan.cluster, plan.planner) == (cluster.name, planner.name)
+    assert plan.contentions == contentions(state)
+    assert bool(plan.moves or plan.resizes) <= (plan.status is Status.PLANNED)
+    assert plan.reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planner", PLANNERS, ids=lambda p: p.name)
+@settings(max_examples=2000)
+@given(cluster=random_clusters(max_hosts=6, max_vms=16))
+def test_every_plan_is_valid_on_many_clusters(planner: Planner, cluster: Cluster) -> None:
+    plan = planner.plan(cluster)
+    assert validate(state_of(cluster), plan, must_resolve=planner.name in RESOLVING) == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_day_breaks_no_rule_and_is_the_same_again(name: str) -> None:
+    """The same seed gives the same day, whoever plans; the same planner then does the same."""
+    episode = build_episode(part(synthetic_trace(0), "all"), ClusterSpec(4, 10, 0.7), seed=3)
+    first, second = (run_episode(episode, make_planner(name, episode)) for _ in range(2))
+    assert first.violations == 0
+    assert first.costs == second.costs
+    assert [r.move for r in first.log] == [r.move for r in second.log]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("adz", "did you mean 'ads'"), ("best", "there are none, spread"), ("clairvoyant", "future")]
+)
+def test_unknown_planners_are_told_apart(name: str, told: str) -> None:
+    with pytest.raises(QuellError, match=told):
+        make_planner(name)

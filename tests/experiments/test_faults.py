@@ -1,0 +1,97 @@
+"""Faults from outside: what cannot be written is told before any work, and no stop of the user gets lost."""
+
+from __future__ import annotations
+
+import io
+import signal
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from quell.env.model.errors import QuellError, StoreError
+from quell.env.world.workload import ClusterSpec
+from quell.experiments import cli
+from quell.experiments.interruption import Terminated, never_swallowed, stopped_by_signals
+from quell.experiments.planners import planner_factory
+from quell.experiments.run import RunConfig, how_to_go_on
+from quell.experiments.simulation import simulate_days
+from quell.experiments.terminal import PIPED_WIDTH, _Console
+from quell.experiments.training import TrainCommand, train_and_export
+from quell.experiments.writable import try_out
+
+
+class Thing:
+    """Something a weak reference can point at."""
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_stop_that_falls_into_a_callback_of_the_collector_comes_again(
+    number: int, raised: type[BaseException]
+) -> None:
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(number))
+    with pytest.raises(raised), never_swallowed(), stopped_by_signals():
+        del thing
+        time.sleep(5)
+    assert reference() is None
+
+
+class TestBeforeAnyWork:
+    def test_a_file_that_can_be_written_leaves_no_trace(self, tmp_path: Path) -> None:
+        try_out(tmp_path / "policy.quell")
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["nowhere/policy.quell", "folder", "file/policy.quell", f"{'a' * 300}.quell"])
+    def test_a_file_that_cannot_be_written(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="cannot be written") as refused:
+            try_out(tmp_path / name)
+        assert str(tmp_path / name) in str(refused.value) and "\n" not in str(refused.value)
+
+    def test_a_place_that_takes_no_files(self) -> None:
+        with pytest.raises(StoreError, match="cannot be written"):
+            try_out(Path("/proc/policy.quell"))
+
+    @pytest.mark.parametrize("output", ["policy.txt", "nowhere/policy.quell"])
+    def test_training_refuses_a_bundle_it_could_not_write(
+        self, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(QuellError, match=output):
+            train_and_export(TrainCommand("nothing", 1.0, 1, output, "cpu", "sqlite:///mlflow.db"))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_simulating_refuses_a_plot_it_could_not_write(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreError, match="nowhere"):
+            simulate_days("nothing", ["none"], ClusterSpec(), 1, 1, "all", tmp_path / "nowhere" / "day.svg", False)
+
+    def test_an_unknown_planner(self) -> None:
+        with pytest.raises(QuellError, match="did you mean 'ads'"):
+            planner_factory("adz")
+
+    @pytest.mark.parametrize("minutes", ["inf", "nan", "1e300", "0", "-1"])
+    def test_a_budget_nobody_can_wait_for(
+        self, minutes: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["quell", "train", "--budget-minutes", minutes])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        assert exit_info.value.code == 2 and "--budget-minutes" in capsys.readouterr().err
+
+
+def test_how_to_go_on_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "my output; rm -rf"
+    folder.mkdir()
+    (folder / "policy.quell").touch()
+    text = how_to_go_on(RunConfig("synthetic", 1.0, 3, 8, 0.65, 2, 7, str(folder), "sqlite:///my store.db"))
+    assert f"'none,spread,ads,clairvoyant,{folder}/policy.quell' --hosts 3 --vms-per-host 8" in text
+    assert f"--output '{folder}' --store 'sqlite:///my store.db'" in text
+    assert "--backend-store-uri 'sqlite:///my store.db'" in text
+
+
+def test_a_width_of_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert _Console(file=io.StringIO()).size.width == PIPED_WIDTH
