@@ -10,12 +10,15 @@ over worths. Shapes: N decisions, S slots, F and C features.
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
@@ -148,8 +151,17 @@ def _start_worker(generator: Generator, behaviour: Behaviour) -> None:
     """Gives a worker process what every day needs."""
     global _generator, _behaviour
     _generator, _behaviour = generator, behaviour
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     th.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains; it ends its workers
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is gone, be it by kill -9: a pool's workers would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(seed: int, student: CandidateScorer | None) -> Decisions:
@@ -181,7 +193,7 @@ class Collector:
         if self._workers:
             self._pool = ProcessPoolExecutor(
                 self._workers,
-                mp_context=get_context("spawn"),
+                mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
                 initargs=(self._generator, self._behaviour),
             )
@@ -201,11 +213,22 @@ class Collector:
         try:
             while True:
                 while len(waiting) < self._workers + 1:
-                    waiting.append(self._pool.submit(_work, next(seeds), student))
+                    with _interrupts_held_back():  # a worker starts with this mask, and must not die in its imports
+                        waiting.append(self._pool.submit(_work, next(seeds), student))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Holds back Ctrl-C until the block is done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def scores_of(scorer: CandidateScorer) -> Scores:

@@ -1,6 +1,6 @@
 """Lower node scores at the same cost: the second goal among valid plans, by local search in numba.
 
-A plan is changed a little (another target, targets exchanged, another order, another movable of the same cost),
+A plan is changed a little (another target and place in the order, targets exchanged, another movable of the same cost),
 replayed under all rules, and kept if the sum of its targets' node scores is lower. The score of a target is taken just
 after its move, so the order counts.
 """
@@ -84,23 +84,33 @@ def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
         the score of the plan.
     """
     best = replay_score(b, moves, n)
-    trial = np.empty((2, n), dtype=np.int64)
-    is_better = True
-    while is_better:
-        is_better = False
-        kinds = b.hosts.size + 2 * n + b.movables.size
+    trial, left = np.empty((2, n), dtype=np.int64), np.full(1, tries)
+    before = np.inf
+    while best < before - GAIN:
+        before = best
         for i in range(n):
-            for k in range(kinds):
-                if tries <= 0:
-                    return best
+            for k in range(b.hosts.size * n + n):
                 _copy_moves(moves, trial, n)
-                if not _change(b, trial, n, i, k):
-                    continue
-                tries -= 1
-                score = replay_score(b, trial, n)
-                if score < best - GAIN:
-                    best, is_better = score, True
-                    _copy_moves(trial, moves, n)
+                if _change(b, trial, n, i, k):
+                    best = _keep_if_better(b, moves, trial, n, best, left)
+            for other in range(b.movables.size):
+                for target in range(b.hosts.size if _may_replace(b, moves, n, i, other) else 0):
+                    _copy_moves(moves, trial, n)
+                    trial[0, i], trial[1, i] = other, target
+                    best = _keep_if_better(b, moves, trial, n, best, left)
+    return best
+
+
+@inner
+def _keep_if_better(b: Board, moves: IntArray, trial: IntArray, n: int, best: float, left: IntArray) -> float:
+    """Replays the changed plan and keeps it if its score is lower; returns the best score; nothing without tries."""
+    if left[0] <= 0:
+        return best
+    left[0] -= 1
+    score = replay_score(b, trial, n)
+    if score < best - GAIN:
+        _copy_moves(trial, moves, n)
+        return score
     return best
 
 
@@ -115,46 +125,38 @@ def _copy_moves(source: IntArray, target: IntArray, n: int) -> None:
 def _change(b: Board, trial: IntArray, n: int, i: int, k: int) -> bool:
     """Makes the k-th change of move i; False where it is none.
 
-    k counts through: the hosts as new target (of the whole unit), other moves to exchange targets with, other places in
-    the order, other movables of the same cost.
+    k counts through every host as the new target (of the whole unit) and every place in the order, together; then the
+    other moves to exchange targets with.
     """
-    H, m = b.hosts.size, trial[0, i]
-    if k < H:
-        if k == trial[1, i] or not b.can_MH[m, k]:
-            return False
-        for j in range(n):
-            if b.movables[trial[0, j]].unit == b.movables[m].unit:
-                trial[1, j] = k
-        return True
-    k -= H
-    if k < n:
+    m = trial[0, i]
+    if k >= b.hosts.size * n:
+        k -= b.hosts.size * n
         is_other = k > i and trial[1, k] != trial[1, i]
         trial[1, i], trial[1, k] = trial[1, k], trial[1, i]
         return is_other
-    k -= n
-    if k < n:
-        target, step = trial[1, i], 1 if k > i else -1
-        j = i
-        while j != k:
-            trial[0, j], trial[1, j] = trial[0, j + step], trial[1, j + step]
-            j += step
-        trial[0, k], trial[1, k] = m, target
-        return k != i
-    return _exchange(b, trial, n, i, k - n)
+    target, place = k // n, k % n
+    if not b.can_MH[m, target] or (target == trial[1, i] and place == i):
+        return False
+    for j in range(n):
+        if b.movables[trial[0, j]].unit == b.movables[m].unit:
+            trial[1, j] = target
+    step, j = 1 if place > i else -1, i
+    while j != place:
+        trial[0, j], trial[1, j] = trial[0, j + step], trial[1, j + step]
+        j += step
+    trial[0, place], trial[1, place] = m, target
+    return True
 
 
 @inner
-def _exchange(b: Board, trial: IntArray, n: int, i: int, other: int) -> bool:
-    """Moves `other` to the target of move i instead, if both are units of one and cost the same."""
-    m = trial[0, i]
+def _may_replace(b: Board, moves: IntArray, n: int, i: int, other: int) -> bool:
+    """Whether `other`, which the plan does not move, costs the same as the movable of move i; both units of one."""
+    m = moves[0, i]
     u, v = b.movables[m].unit, b.movables[other].unit
     is_same_cost = abs(b.movables[m].cost_gib - b.movables[other].cost_gib) <= SAME_COST_GIB
-    if not is_same_cost or m == other or not b.can_MH[other, trial[1, i]]:
+    if not is_same_cost or b.units[u].end_member - b.units[u].first_member > 1:
         return False
-    if b.units[u].end_member - b.units[u].first_member > 1 or b.units[v].end_member - b.units[v].first_member > 1:
-        return False
+    is_moved = False
     for j in range(n):
-        if trial[0, j] == other or (j != i and trial[0, j] == m):
-            return False
-    trial[0, i] = other
-    return True
+        is_moved = is_moved or moves[0, j] == other or (j != i and moves[0, j] == m)
+    return not is_moved and b.units[v].end_member - b.units[v].first_member == 1
