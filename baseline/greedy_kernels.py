@@ -18,7 +18,7 @@ from .rule_kernels import inner, roll
 from .search_board import FREE, MOVED, NONE, STAYS, Board
 
 MOVES_PER_TRY = 40  # at most, repeated ones included
-NODES_PER_MOVE = 6  # nodes that the choice of a move counts as
+UNITS_PER_NODE = 20  # units looked at for a move that count as a node
 BLUR = 0.7  # costs of a try are multiplied by 1 - BLUR to 1 + BLUR
 
 
@@ -42,7 +42,7 @@ def try_greedy(b: Board, t: Tree, start: Board, dice: IntArray) -> None:
         if host < 0:
             is_done = True
             break
-        tally.nodes += NODES_PER_MOVE
+        tally.nodes += 1 + b.units.size // UNITS_PER_NODE
         if not _relieve(b, host, price_U) and not _make_room(b, host, price_U) and not _shuffle(b, host, dice):
             break
     if is_done:

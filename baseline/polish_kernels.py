@@ -60,9 +60,10 @@ def _is_resolved(b: Board, moves: IntArray, n: int) -> bool:
         for r in range(RESOURCES):
             if b.hosts[h].is_contended and excess(b, h, r) > 0:
                 return False
-    for u in range(b.units.size):
-        if b.units[u].must_leave and b.movables[b.member[b.units[u].first_member]].host == b.units[u].home:
-            return False
+        for i in range(b.hosts[h].first_unit, b.hosts[h].end_unit if not b.hosts[h].is_up else b.hosts[h].first_unit):
+            u = b.by_efficiency_RU[0, i]
+            if b.units[u].must_leave and b.movables[b.member[b.units[u].first_member]].host == h:
+                return False
     for i in range(n):
         u = b.movables[moves[0, i]].unit
         for j in range(b.units[u].first_member, b.units[u].end_member):
@@ -88,12 +89,19 @@ def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
     before = np.inf
     while best < before - GAIN:
         before = best
+        for step in range(n):  # first every target in its place, then one place later, ...
+            for i in range(n):
+                for target in range(b.hosts.size if left[0] > 0 else 0):
+                    _copy_moves(moves, trial, n)
+                    if _retarget(b, trial, n, i, target, (i + step) % n):
+                        best = _keep_if_better(b, moves, trial, n, best, left)
         for i in range(n):
-            for k in range(b.hosts.size * n + n):
+            for j in range(i):
                 _copy_moves(moves, trial, n)
-                if _change(b, trial, n, i, k):
+                trial[1, i], trial[1, j] = trial[1, j], trial[1, i]
+                if trial[1, i] != trial[1, j]:
                     best = _keep_if_better(b, moves, trial, n, best, left)
-            for other in range(b.movables.size):
+            for other in range(b.movables.size if left[0] > 0 else 0):
                 for target in range(b.hosts.size if _may_replace(b, moves, n, i, other) else 0):
                     _copy_moves(moves, trial, n)
                     trial[0, i], trial[1, i] = other, target
@@ -122,19 +130,9 @@ def _copy_moves(source: IntArray, target: IntArray, n: int) -> None:
 
 
 @inner
-def _change(b: Board, trial: IntArray, n: int, i: int, k: int) -> bool:
-    """Makes the k-th change of move i; False where it is none.
-
-    k counts through every host as the new target (of the whole unit) and every place in the order, together; then the
-    other moves to exchange targets with.
-    """
+def _retarget(b: Board, trial: IntArray, n: int, i: int, target: int, place: int) -> bool:
+    """Gives the unit of move i another target, and move i another place in the order; False where that is no change."""
     m = trial[0, i]
-    if k >= b.hosts.size * n:
-        k -= b.hosts.size * n
-        is_other = k > i and trial[1, k] != trial[1, i]
-        trial[1, i], trial[1, k] = trial[1, k], trial[1, i]
-        return is_other
-    target, place = k // n, k % n
     if not b.can_MH[m, target] or (target == trial[1, i] and place == i):
         return False
     for j in range(n):

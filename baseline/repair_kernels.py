@@ -23,6 +23,7 @@ from .search_board import FREE, MOVED, NONE, STAYS, Board
 TABU_ROUNDS = 50  # a unit does not return to the host it left for so many rounds
 SWITCH_ON = 0.01  # what any excess counts besides its size, so that the last bit of it matters too
 COST_SCALE = 0.1  # what cost above the budget counts, in units of the median cost of a unit
+UNITS_PER_NODE = 150  # units looked at in a round that count as a node
 CHANCE = 20  # every so many rounds without a gain a change is made all the same
 
 
@@ -60,7 +61,7 @@ def repair(b: Board, p: Repair, t: Tree, start: Board, best: IntArray, rounds: i
             if _place(b, u) != best[1, i]:
                 _go(b, p, u, best[1, i], -TABU_ROUNDS)
     for now in range(rounds):
-        tally.nodes += 1
+        tally.nodes += 1 + b.units.size // UNITS_PER_NODE
         p.budget[0] = min(p.budget[0], tally.limit_gib - EPSILON_GIB)
         u = _troubled_unit(b, p)
         if u == NONE:

@@ -100,7 +100,14 @@ class Board(NamedTuple):
 
     def copy(self) -> Board:
         """A board that can be changed without changing this one."""
-        return Board(*(a.copy() for a in self[:6]), *self[6:])
+        return self._replace(
+            hosts=self.hosts.copy(),
+            units=self.units.copy(),
+            movables=self.movables.copy(),
+            members_HA=self.members_HA.copy(),
+            arrived_HA=self.arrived_HA.copy(),
+            profiles_HC=self.profiles_HC.copy(),
+        )
 
 
 def board_of(state: State) -> Board:

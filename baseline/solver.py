@@ -17,7 +17,7 @@ from .search_board import FREE, STAYS, board_of
 
 RELIEF_NODES = 5_000  # for the cheapest relief of one host
 REPAIR_ROUNDS = 500  # of one local search
-POLISH_WORK = 100_000  # moves replayed for a lower score
+POLISH_WORK = 40_000  # moves replayed for a lower score
 NOISE = 0.3  # how much the rank of branches varies when it is shuffled
 
 

@@ -220,7 +220,7 @@ def _packed(vms: Sequence[Item], hosts: Sequence[Host]) -> list[Item]:
 
 def _random_rules(rng: np.random.Generator, names: list[str], homes: list[int], hosts: int) -> list[PlacementRule]:
     """Some rules of every kind; VMs of an affinity rule mostly share a host."""
-    rules = []
+    rules: list[PlacementRule] = []
     for _ in range(rng.integers(3)):
         v = int(rng.integers(len(names)))
         allowed = {int(h) for h in rng.integers(hosts, size=2)} | ({homes[v]} - {NOWHERE})

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import Item, build_cluster, clusters, pinned, random_cluster, vm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
@@ -25,6 +24,7 @@ from quell.env.model.plan import Plan, Status, moves_of, plan_score, validate
 from quell.env.model.rules import allowed_moves_MH, check_move, is_ha_binding, vm_vm_affinity
 from quell.env.model.snapshot import read_snapshot
 from quell.env.model.state import State, state_of
+from tests.builders import Item, build_cluster, clusters, pinned, random_cluster, vm
 from tests.env.model.clusters import random_clusters, small_cluster
 
 
