@@ -34,7 +34,6 @@ from ..env.world.workload import Episode
 from .network import CandidateScorer
 from .teacher import Teacher
 
-ROUND_MINUTES = 15
 GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.2
 LEAST_STEPS = 100
@@ -124,7 +123,7 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
                     break
                 view, teacher = view.after(*move), teacher.after(*move)
             simulator.execute(view.plan("data"))
-        simulator.advance(ROUND_MINUTES)
+        simulator.advance(episode.inventory.settings.round_minutes)
     return _stacked(found, behaviour.slots + 1)
 
 

@@ -131,8 +131,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
                 raise ValueError(f"reset option {key!r} is unknown; the only one is 'generator'")
         self._generator = (options or {}).get("generator", self._generator)
         episode = self._generator(self.np_random)
-        settings = episode.cluster.inventory.settings
-        self._round_minutes = max(1, round(settings.contention_period_seconds / 60))
+        self._round_minutes = episode.cluster.inventory.settings.round_minutes
         self._scale = reward_scale(episode.cluster.inventory, self._round_minutes)
         self._simulator = Simulator(episode, self._world)
         self._twin = Twin(episode, self._world, self._twin_planner)

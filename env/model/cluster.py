@@ -122,6 +122,11 @@ class Settings:
     session_move_cost_gib: float = 1.0  # assumed
     solve_limit_seconds: float = 5.0  # assumed; the 2019 paper allows 30
 
+    @property
+    def round_minutes(self) -> int:
+        """The contention period in whole minutes, at least 1: how often planners are asked."""
+        return max(1, round(self.contention_period_seconds / 60))
+
 
 @dataclass(frozen=True)
 class HighAvailability:

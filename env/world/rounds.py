@@ -63,8 +63,7 @@ def run_rounds(simulator: Simulator, planner: Planner, on_plan: Callable[[int, P
 
     A planner is not asked while moves of its last plan are under way, nor, if it observes, in the observation period.
     """
-    settings = simulator.episode.cluster.inventory.settings
-    round_minutes = max(1, round(settings.contention_period_seconds / 60))
+    round_minutes = simulator.episode.cluster.inventory.settings.round_minutes
     spent_seconds = 0.0
     while not simulator.is_done:
         if not simulator.is_busy and not (planner.observes_after_plan and simulator.is_observing):
