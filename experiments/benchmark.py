@@ -22,7 +22,7 @@ from ..env.model.plan import validate
 from ..env.model.planner import Planner
 from ..env.model.state import state_of
 from ..env.world.traces import part
-from ..env.world.workload import ClusterSpec, build_episode
+from ..env.world.workload import DAY_MINUTES, ClusterSpec, build_episode
 from .simulation import load_workload
 from .terminal import console, progress
 
@@ -128,10 +128,14 @@ def bench_env() -> list[dict[str, Any]]:
 
 
 def _contended(trace_part: Any, spec: ClusterSpec, seed: int) -> Cluster:
-    """The round of a day with the most contended hosts, everything still in its first place."""
+    """A round with contention, drawn by the seed, everything still in its first place."""
     episode = build_episode(trace_part, spec, seed)
-    clusters = [episode.cluster_at(minute, episode.cluster.host_of_M) for minute in range(0, 1440, 15)]
-    return max(clusters, key=lambda cluster: int(unresolved_H(state_of(cluster)).sum()))
+    minutes = range(0, DAY_MINUTES, episode.inventory.settings.round_minutes)
+    clusters = [episode.cluster_at(minute, episode.cluster.host_of_M) for minute in minutes]
+    contended = [cluster for cluster in clusters if unresolved_H(state_of(cluster)).any()]
+    if not contended:
+        raise QuellError(f"bench plan: the day of seed {seed} has no contention")
+    return contended[int(np.random.default_rng(seed).integers(len(contended)))]
 
 
 def _timed(planner: Planner, cluster: Cluster) -> tuple[Any, float]:
