@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UNFINISHED := $(VENV)/.unfinished
+KERNELS := $(VENV)/.kernels
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run test lint bench clean
@@ -15,10 +16,10 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 	@echo 'Options go into ARGS, as in: make run ARGS="--budget-minutes 2"'
 
-run: $(READY)  ## the main job: simulate, train, evaluate, export, report
+run: $(KERNELS)  ## the main job: simulate, train, evaluate, export, report
 	$(BIN)/quell run $(ARGS)
 
-test: $(READY)  ## the tests, without those marked slow or gpu
+test: $(KERNELS)  ## the tests, without those marked slow or gpu
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
@@ -26,7 +27,7 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p quell
 
-bench: $(READY)  ## the benchmarks
+bench: $(KERNELS)  ## the benchmarks
 	$(BIN)/quell bench $(ARGS)
 
 venv: $(READY)  ## install the tested versions into .venv (every other target does this first)
@@ -46,6 +47,11 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@mkdir -p $(VENV)/types && ln -sfn ../.. $(VENV)/types/quell  # so that mypy finds the package quell in this folder
-	@echo 'compiling the kernels of the search, once'
-	@$(BIN)/python -m quell.baseline.warm_up
 	@rm $(UNFINISHED) && touch $(READY)
+
+# Numba's cache sees a change in a kernel's own file only, not in one that it calls: so it is made anew for any change.
+$(KERNELS): $(READY) $(wildcard baseline/*_kernels.py)
+	@echo 'compiling the kernels of the search'
+	@find baseline -name '*.nb[ic]' -delete
+	@$(BIN)/python -m quell.baseline.warm_up
+	@touch $@

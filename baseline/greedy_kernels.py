@@ -13,9 +13,9 @@ from numba import njit
 
 from ..env.model.cluster import CPU, MEMORY, RESOURCES, STORAGE, Array, IntArray
 from .draft_kernels import excess, fits, put_back, relief, settle, take_off, unsettle
-from .placement_kernels import Tree, keep_if_ordered
 from .rule_kernels import inner, roll
 from .search_board import FREE, MOVED, NONE, STAYS, Board
+from .search_tree import Tree, keep_if_ordered
 
 MOVES_PER_TRY = 40  # at most, repeated ones included
 UNITS_PER_NODE = 20  # units looked at for a move that count as a node

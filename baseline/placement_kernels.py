@@ -16,72 +16,19 @@ way of a third host ("parking"). Both are tried when the caller asks for it, for
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from ..env.model.cluster import CPU, NOWHERE, RESOURCES, Array, IntArray
+from ..env.model.cluster import CPU, RESOURCES
 from .draft_kernels import IMPOSSIBLE_GIB, bound_with, fits, host_bound, put_back, relief, settle, take_off, unsettle
-from .order_kernels import FOUND, IMPOSSIBLE, find_order, find_parking
+from .order_kernels import IMPOSSIBLE, find_order, find_parking
 from .rule_kernels import KEEP, has_reservation, inner, shift
-from .search_board import FREE, MOVED, NONE, STAYS, Board
+from .search_board import FREE, NONE, STAYS, Board
+from .search_tree import EPSILON_GIB, TRIES_PER_NODE, Tree, keep_if_ordered, list_moves
 
-EPSILON_GIB = 1e-6  # a plan must be cheaper by more than this to count as cheaper
 LEAVE, SETTLE = 0, 1  # what the options of a level are: units that leave, hosts for the unit that waits
 PARKING_TRIES = 400  # moves tried for one placement without an order
-TRIES_PER_NODE = 4  # moves tried that count as one node
 MAKE_ROOM_KEY = 1e6  # hosts that must make room come after all others
-
-LEVEL = np.dtype(
-    [("count", "i8"), ("position", "i8"), ("kind", "i8"), ("unit", "i8"), ("spent_gib", "f8")],
-    align=True,
-)
-TALLY = np.dtype(
-    [
-        ("nodes", "i8"),
-        ("node_limit", "i8"),
-        ("waiting", "i8"),  # units that wait
-        ("found", "i8"),  # moves of the best plan, 0 where there is none
-        ("lost_gib", "f8"),  # cost of the cheapest placement that fits but cannot be reached
-        ("limit_gib", "f8"),  # only plans below this cost count
-        ("next_gib", "f8"),  # lowest bound that was cut off by the limit
-        ("may_add_extras", "?"),
-        ("is_place_first", "?"),  # settle what waits before the next unit leaves
-        ("is_best_fit", "?"),  # prefer the tightest host instead of the lowest node score
-        ("only_host", "i8"),  # where >= 0: seek only the cheapest relief of this host, and settle nothing
-    ],
-    align=True,
-)
-
-
-class Tree(NamedTuple):
-    """Working memory of the search: one row a level, and the best plan so far."""
-
-    tally: np.ndarray  # (1,) of TALLY
-    levels: np.ndarray  # of LEVEL
-    options: IntArray  # (levels, width): units or hosts to try
-    keys: Array  # (width): scratch for sorting
-    waiting: IntArray
-    draft_moves: IntArray  # (2, M): movables and targets of the placement at hand
-    best_moves: IntArray  # (2, M + 2): those of the best plan, in order
-
-
-def tree_of(b: Board, levels: int = 1024) -> Tree:
-    """Memory for searches on a board."""
-    levels = min(levels, 2 * b.units.size + 2)
-    width = max(b.units.size, b.hosts.size)
-    tally = np.zeros(1, dtype=TALLY)
-    tally["only_host"], tally["limit_gib"], tally["next_gib"] = NOWHERE, np.inf, np.inf
-    return Tree(
-        tally=tally,
-        levels=np.zeros(levels, dtype=LEVEL),
-        options=np.zeros((levels, width), dtype=np.int64),
-        keys=np.zeros(width),
-        waiting=np.zeros(b.units.size, dtype=np.int64),
-        draft_moves=np.zeros((2, b.movables.size), dtype=np.int64),
-        best_moves=np.zeros((2, b.movables.size + 2), dtype=np.int64),
-    )
 
 
 @njit(cache=True)
@@ -185,22 +132,11 @@ def _is_reachable(b: Board, t: Tree, start: Board, depth: int) -> bool:
     level = t.levels[depth]
     if level.kind == LEAVE or b.hosts[t.options[depth, level.position]].departures == 0:
         return True
-    n = _list_moves(b, t)
+    n = list_moves(b, t)
     tries, order = np.full(1, 2 * n + 10), np.empty(n, np.int64)
     verdict = find_order(start, t.draft_moves[0, :n], t.draft_moves[1, :n], tries, order)
     t.tally[0].nodes += (2 * n + 10 - tries[0]) // TRIES_PER_NODE
     return verdict != IMPOSSIBLE
-
-
-@inner
-def _list_moves(b: Board, t: Tree) -> int:
-    """Puts the moves settled so far into `draft_moves`; returns how many."""
-    n = 0
-    for m in range(b.movables.size):
-        if b.units[b.movables[m].unit].mode == MOVED:
-            t.draft_moves[0, n], t.draft_moves[1, n] = m, b.movables[m].host
-            n += 1
-    return n
 
 
 @inner
@@ -353,7 +289,7 @@ def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> None:
     if keep_if_ordered(b, t, start, spent_gib):
         return
     if tally.may_add_extras and (start.failed_SF.size == 0 or has_reservation(b)):
-        n = _list_moves(b, t)
+        n = list_moves(b, t)
         tries, out = np.full(1, PARKING_TRIES), np.full((2, n + 2), NONE)
         budget_gib = tally.limit_gib - spent_gib - EPSILON_GIB
         parking_gib = find_parking(start, t.draft_moves[:, :n], budget_gib, tries, out)
@@ -363,23 +299,3 @@ def _finish(b: Board, t: Tree, start: Board, spent_gib: float) -> None:
             for i in range(tally.found):
                 t.best_moves[0, i], t.best_moves[1, i] = out[0, i], out[1, i]
             tally.limit_gib = spent_gib + parking_gib
-
-
-@inner
-def keep_if_ordered(b: Board, t: Tree, start: Board, cost_gib: float) -> bool:
-    """Keeps the moves of a finished placement as the best plan if they are cheaper and can be put in an order."""
-    tally = t.tally[0]
-    if cost_gib > tally.limit_gib - EPSILON_GIB:
-        return False
-    n = _list_moves(b, t)
-    moves = t.draft_moves[:, :n]
-    tries, order = np.full(1, 10 * n + 200), np.empty(n, np.int64)
-    if start.failed_SF.size == 0 or has_reservation(b):
-        if find_order(start, moves[0], moves[1], tries, order) == FOUND:
-            for i in range(n):
-                t.best_moves[0, i], t.best_moves[1, i] = moves[0, order[i]], moves[1, order[i]]
-            tally.found, tally.limit_gib = n, cost_gib
-            return True
-        tally.nodes += (10 * n + 200 - tries[0]) // TRIES_PER_NODE
-    tally.lost_gib = min(tally.lost_gib, cost_gib)
-    return False

@@ -16,9 +16,9 @@ from numba import njit
 
 from ..env.model.cluster import MEMORY, RESOURCES, Array, IntArray
 from .draft_kernels import memberships, put_back, settle, take_off, unsettle
-from .placement_kernels import EPSILON_GIB, Tree, keep_if_ordered
 from .rule_kernels import IN, KEEP, OUT, inlined, inner, roll, vgpus_pack
 from .search_board import FREE, MOVED, NONE, STAYS, Board
+from .search_tree import EPSILON_GIB, Tree, keep_if_ordered
 
 TABU_ROUNDS = 50  # a unit does not return to the host it left for so many rounds
 SWITCH_ON = 0.01  # what any excess counts besides its size, so that the last bit of it matters too

@@ -23,8 +23,8 @@ import numpy as np
 
 from ..env.model.contention import unresolved_H
 from ..env.model.state import State
-from .placement_kernels import EPSILON_GIB
 from .refusal import blocking_fact
+from .search_tree import EPSILON_GIB
 from .solver import Solver
 
 LIMIT_STEPS = (1.0, 1.05, 1.1, 1.2, 1.33, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0, np.inf)  # times the floor
@@ -170,11 +170,15 @@ class _Search:
 
     def _reason(self, is_closed: bool, is_found: bool) -> str:
         """What is known about the plan, or why there is none."""
+        gap_gib = self.solver.best_gib - self.solver.floor_gib
         if is_found and is_closed:
             return "no plan is cheaper (proven)"
-        if is_found:
-            gap_gib = self.solver.best_gib - self.solver.floor_gib
-            return f"the search ended at its limit of {self.limits}; no plan is cheaper by more than {gap_gib:.1f} GiB"
         if is_closed:
             return "every placement leaves a host over its limits (proven by exhaustive search)"
+        if self._nodes_left() > 0:  # everything was searched but plans with more than one detour
+            if is_found:
+                return f"only a plan with several detours could be cheaper, by at most {gap_gib:.1f} GiB"
+            return "placements without contention exist, but no order of moves was found that leads to one by the rules"
+        if is_found:
+            return f"the search ended at its limit of {self.limits}; no plan is cheaper by more than {gap_gib:.1f} GiB"
         return f"no plan was found within the limit of {self.limits}; there may be one"

@@ -10,10 +10,11 @@ import numpy as np
 from ..env.model.cluster import NOWHERE
 from ..env.model.state import State
 from .greedy_kernels import try_greedy
-from .placement_kernels import EPSILON_GIB, evacuate, explore, tree_of
+from .placement_kernels import evacuate, explore
 from .polish_kernels import polish
 from .repair_kernels import repair, repair_of
 from .search_board import FREE, STAYS, board_of
+from .search_tree import EPSILON_GIB, tree_of
 
 RELIEF_NODES = 5_000  # for the cheapest relief of one host
 REPAIR_ROUNDS = 500  # of one local search
