@@ -93,10 +93,11 @@ class Vm:
 
 @dataclass(frozen=True)
 class Session:
-    """An iSCSI session of a volume group; it loads the storage controller of its host."""
+    """An iSCSI session of a volume group; it loads the storage controller of its host while it is on."""
 
     id: str
     volume_group: str
+    is_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -204,13 +205,23 @@ class Inventory:
 
     @cached_property
     def is_on_M(self) -> BoolArray:
-        """Movables that run: powered-on VMs and all sessions; shape (M,)."""
-        return read_only([vm.is_on for vm in self.vms] + [True] * len(self.sessions), dtype=np.bool_)
+        """Movables that run: powered-on VMs and open sessions; shape (M,)."""
+        return read_only([vm.is_on for vm in self.vms] + [s.is_on for s in self.sessions], dtype=np.bool_)
+
+    @cached_property
+    def is_ha_V(self) -> BoolArray:
+        """VMs that are restarted when their host fails, be they on or off; shape (V,)."""
+        return read_only([vm.is_ha for vm in self.vms], dtype=np.bool_)
 
     @cached_property
     def memory_configured_V(self) -> Array:
         """Configured memory of each VM, GiB; shape (V,)."""
         return read_only([vm.memory_gib for vm in self.vms])
+
+    @cached_property
+    def memory_minimum_V(self) -> Array:
+        """Memory each overcommit VM always keeps, GiB; 0 where not overcommitted; shape (V,)."""
+        return read_only([vm.memory_minimum_gib if vm.is_overcommit else 0.0 for vm in self.vms])
 
     @cached_property
     def is_overcommit_V(self) -> BoolArray:

@@ -48,7 +48,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a planner wants: ordered moves, or the reason why there are none."""
+    """What a planner wants: ordered moves, or the reason why there are none.
+
+    A placement (`placed` or `rejected`) names the VM it is about; its moves make room, and then the VM starts on `target`.
+    """
 
     cluster: str
     planner: str
@@ -59,6 +62,8 @@ class Plan:
     resizes: tuple[Resize, ...] = ()
     cost_gib: float = 0.0
     solve_seconds: float = 0.0
+    vm: str = ""
+    target: str = ""
 
     def without_moves(self, status: Status, reason: str) -> Plan:
         """The same plan with its moves taken back."""

@@ -31,6 +31,7 @@ from ..model.cluster import (
     read_only,
 )
 from ..model.errors import QuellError
+from .events import Event
 from .layout import draw_rules, place_initially
 from .shapes import Draw, cpu_shape, draw_vms, storage_shape
 from .sizing import LARGEST_CPU_SHARE, LARGEST_STORAGE_SHARE, STORAGE_LOAD, draw_hosts, memory_sizes, scale_to_total
@@ -78,8 +79,11 @@ class Episode:
 
     Attributes:
         cluster: the cluster at minute 0 of the day: first placement, samples = history.
-        cpu_VN: CPU demand in cores, one value a minute, history first; shape (V, N).
+        cpu_VN: CPU demand in cores, one value a minute, history first; before a VM arrives what is expected of it, after
+            it has left 0; shape (V, N).
         storage_MN: storage controller demand in cores; shape (M, N).
+        memory_VN: memory an overcommit VM needs, GiB; of other VMs without meaning; shape (V, N). None: no such VM.
+        events: what happens during the day, in order.
         seed: of the draw.
         day_name: the trace's day.
         vm_names: id in the trace of each VM; the same id may be there more than once (see notes).
@@ -95,6 +99,8 @@ class Episode:
     vm_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     history_minutes: int = HISTORY_MINUTES
+    memory_VN: Float32Array | None = None
+    events: tuple[Event, ...] = ()
 
     @property
     def inventory(self) -> Inventory:
