@@ -50,7 +50,7 @@ class Move:
 class Plan:
     """What a planner wants: ordered moves, or the reason why there are none.
 
-    A placement (`placed` or `rejected`) names the VM it is about; its moves make room, and then the VM starts on `target`.
+    A placement (`placed` or `rejected`) names the VM it is about: its moves make room, then the VM starts on `target`.
     """
 
     cluster: str

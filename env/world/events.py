@@ -1,4 +1,4 @@
-"""What happens to a cluster during a day, besides demand: who comes and goes, what breaks, what is taken out of service.
+"""What happens to a cluster during a day, besides demand: who comes and goes, what breaks or is taken out of service.
 
 Events are part of the episode and never depend on what planners do; their consequences do.
 """

@@ -79,8 +79,8 @@ class Episode:
 
     Attributes:
         cluster: the cluster at minute 0 of the day: first placement, samples = history.
-        cpu_VN: CPU demand in cores, one value a minute, history first; before a VM arrives what is expected of it, after
-            it has left 0; shape (V, N).
+        cpu_VN: CPU demand in cores, one value a minute, history first; before a VM arrives what is expected of it,
+            after it has left 0; shape (V, N).
         storage_MN: storage controller demand in cores; shape (M, N).
         memory_VN: memory an overcommit VM needs, GiB; of other VMs without meaning; shape (V, N). None: no such VM.
         events: what happens during the day, in order.
