@@ -1,13 +1,13 @@
-"""Memory overcommit: how much physical memory each overcommit VM gets once the moves of a plan are done."""
+"""Memory overcommit: how physical memory is shared, every few minutes and once the moves of a plan are done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .cluster import MEMORY, NOWHERE, TOLERANCE, IntArray
+from .cluster import MEMORY, NOWHERE, TOLERANCE, Array, IntArray
 from .state import State
 
 RESIZE_TOLERANCE_GIB = 0.01  # plan documents may round to two decimals
@@ -109,3 +109,58 @@ def _overfull(after: State, given_gib: dict[int, float]) -> Iterator[str]:
         host, held_gib = after.inventory.hosts[h], held_gib_V[after.host_of_M[:V] == h].sum()
         if held_gib > host.memory_gib + RESIZE_TOLERANCE_GIB * len(given_gib):
             yield f"{host.id} would hold {held_gib:.2f} GiB after the resizes, it has {host.memory_gib:.2f} GiB"
+
+
+def share_memory(
+    state: State, reserved_gib_H: Array | None = None, given_gib: Mapping[int, float] | None = None
+) -> Array:
+    """Physical memory of every VM once each host has shared its memory anew, GiB; shape (V,).
+
+    A VM that is not overcommitted has all it is configured with. The overcommit VMs of a host share the rest: where it
+    suffices each has what it needs, at least its minimum, and what is left over is given out in proportion to what
+    each could still take; where it does not, each has its minimum and the same share of what it needs above it. So
+    idle VMs are ballooned down and needy ones grow. VMs that are off or not placed have none.
+
+    Args:
+        state: who is where and needs what.
+        reserved_gib_H: memory of each host that is not to be given out, such as for VMs on their way to it; shape (H,).
+        given_gib: overcommit VMs whose physical memory a plan has set (VM index -> GiB): the others share the rest.
+    """
+    inventory = state.inventory
+    V, H = inventory.vm_count, inventory.host_count
+    runs_V = (state.host_of_M[:V] != NOWHERE) & inventory.is_on_M[:V]
+    physical_V = np.where(runs_V, inventory.memory_configured_V, 0.0)
+    is_shared_V = runs_V & inventory.is_overcommit_V
+    for v, gib in (given_gib or {}).items():
+        if runs_V[v]:
+            physical_V[v], is_shared_V[v] = gib, False
+    vms = np.flatnonzero(is_shared_V)
+    if vms.size == 0:
+        return physical_V
+    host = state.host_of_M[vms]
+
+    def per_host(values: Array) -> Array:
+        return np.asarray(np.bincount(host, weights=values, minlength=H), dtype=np.float64)
+
+    floor, most = inventory.memory_minimum_V[vms], inventory.memory_configured_V[vms]
+    wanted = np.minimum(np.maximum(state.demand_MR[vms, MEMORY], floor), most)
+    fixed = runs_V & ~is_shared_V
+    fixed_H = np.bincount(state.host_of_M[:V][fixed], weights=physical_V[fixed], minlength=H)
+    room_H = np.maximum(inventory.capacity_HR[:, MEMORY] - fixed_H, 0.0)
+    if reserved_gib_H is not None:
+        room_H = np.maximum(room_H - reserved_gib_H, 0.0)
+    floor_H, wanted_H, most_H = per_host(floor), per_host(wanted), per_host(most)
+    # Shares of the three steps that a host's room reaches: up to the minimums, up to the needs, up to all configured.
+    to_floor_H = _reached(room_H, floor_H)
+    to_wanted_H = _reached(room_H - floor_H, wanted_H - floor_H)
+    to_most_H = _reached(room_H - wanted_H, most_H - wanted_H)
+    physical_V[vms] = (
+        to_floor_H[host] * floor + to_wanted_H[host] * (wanted - floor) + to_most_H[host] * (most - wanted)
+    )
+    return physical_V
+
+
+def _reached(room_H: Array, needed_H: Array) -> Array:
+    """Share of what is needed that there is room for, 0 to 1; 1 where nothing is needed; shape (H,)."""
+    share_H = np.divide(room_H, needed_H, out=np.ones_like(room_H), where=needed_H > TOLERANCE)
+    return np.asarray(np.clip(share_H, 0.0, 1.0))

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from .cluster import TOLERANCE
+from .cluster import NOWHERE, TOLERANCE
 from .contention import Contention, contentions
 from .cost import migration_cost_M, node_score_H
 from .memory import Resize, missing_resizes, wrong_resizes
-from .rules import Reason, Violation, check_move, is_ha_binding, resolved, vm_vm_affinity
+from .rules import Reason, Violation, check_move, check_placement, is_ha_binding, resolved, vm_vm_affinity
 from .state import State
 
 COST_TOLERANCE_GIB = 0.01  # plan documents may round their costs to two decimals
@@ -120,7 +120,8 @@ def validate(
     """Replays a plan and returns everything it breaks; empty where it is valid.
 
     The first move that cannot be carried out ends the replay: what follows would be judged from a state that never
-    comes.
+    comes. A placement is judged after its moves: none of them may create a contention (R1, R8), nor may the VM on its
+    target; contentions that were there before may stay.
 
     Args:
         state: the state before the plan.
@@ -130,7 +131,8 @@ def validate(
         cluster_name: the cluster's name, where the plan's `cluster` is to be held against it.
     """
     broken = [Violation(Reason.PLAN, detail) for detail in _contradictions(state, plan, cluster_name)]
-    is_ha_enforced = bool(plan.moves) and is_ha_binding(state)
+    placement = _placement(state, plan)
+    is_ha_enforced = bool(plan.moves or placement) and is_ha_binding(state)
     cost_M = migration_cost_M(state)
     after = state
     for i, move in enumerate(plan.moves):
@@ -140,19 +142,29 @@ def validate(
         if abs(move.cost_gib - cost_M[m]) > COST_TOLERANCE_GIB:
             detail = f"{move.id} costs {cost_M[m]:.2f} GiB, the plan says {move.cost_gib:.2f}"
             broken.append(Violation(Reason.PLAN, detail, i))
-        forbidden = [replace(v, move=i) for v in check_move(after, m, target, is_ha_enforced=is_ha_enforced)]
-        if after.host_of_M[m] != state.inventory.host_index[move.source]:
-            detail = f"{move.id} is {_place(after, m)}, not on {move.source}"
-            forbidden.insert(0, Violation(Reason.R2_HOST_STATE, detail, i))
-        if forbidden:
-            return (*broken, *forbidden)
+        if forbidden := _forbidden(after, move, is_ha_enforced):
+            return (*broken, *(replace(violation, move=i) for violation in forbidden))
         after = after.moved(m, target)
+    if placement is not None:
+        if forbidden := check_placement(after, *placement, is_ha_enforced=is_ha_enforced):
+            return (*broken, *forbidden)
+        after = after.moved(*placement)
     broken += vm_vm_affinity(state, after)
     broken += [Violation(Reason.PLAN, detail) for detail in wrong_resizes(after, plan.resizes)]
     if must_resolve and plan.status is Status.PLANNED:
         broken += resolved(after)
         broken += [Violation(Reason.R9_UNRESOLVED, detail) for detail in missing_resizes(state, after, plan.resizes)]
     return tuple(broken)
+
+
+def _forbidden(state: State, move: Move, is_ha_enforced: bool) -> tuple[Violation, ...]:
+    """What forbids a move at its turn; its source must be where the movable then is."""
+    m, target = dense_move(state, move)
+    broken = check_move(state, m, target, is_ha_enforced=is_ha_enforced)
+    if state.host_of_M[m] == state.inventory.host_index[move.source]:
+        return broken
+    detail = f"{move.id} is {_place(state, m)}, not on {move.source}"
+    return Violation(Reason.R2_HOST_STATE, detail), *broken
 
 
 def _contradictions(state: State, plan: Plan, cluster_name: str | None) -> Iterator[str]:
@@ -163,9 +175,41 @@ def _contradictions(state: State, plan: Plan, cluster_name: str | None) -> Itera
         yield f"status {plan.status} goes with no moves, the plan has {len(plan.moves)}"
     if plan.status is Status.NO_CONTENTION and (found := contentions(state)):
         yield f"status is no-contention, but {found[0].host} has {found[0].kind} contention"
+    yield from _placement_contradictions(state, plan)
     total_gib = sum(move.cost_gib for move in plan.moves)
     if abs(plan.cost_gib - total_gib) > COST_TOLERANCE_GIB * max(1, len(plan.moves)) + TOLERANCE:
         yield f"cost_gib is {plan.cost_gib:.2f}, the moves add up to {total_gib:.2f}"
+
+
+def _placement_contradictions(state: State, plan: Plan) -> Iterator[str]:
+    """What is wrong with the VM and the target that a plan names."""
+    inventory = state.inventory
+    if plan.status not in (Status.PLACED, Status.REJECTED):
+        if plan.vm or plan.target:
+            yield f"status {plan.status} goes with no vm and no target, the plan names {plan.vm or plan.target}"
+        return
+    m = inventory.vm_index.get(plan.vm)
+    if plan.status is Status.PLACED and not plan.vm:
+        yield "status is placed, but the plan names no vm"
+    elif plan.vm and m is None:
+        yield f"there is no VM {plan.vm} in the cluster"
+    elif m is not None and not inventory.is_on_M[m]:
+        yield f"status is {plan.status}, but {plan.vm} is off"
+    elif m is not None and state.host_of_M[m] != NOWHERE:
+        yield f"status is {plan.status}, but {plan.vm} is {_place(state, m)} already"
+    if plan.status is Status.REJECTED and plan.target:
+        yield f"status is rejected, but the plan names the target {plan.target}"
+    elif plan.status is Status.PLACED and not plan.target:
+        yield "status is placed, but the plan names no target"
+    elif plan.target and plan.target not in inventory.host_index:
+        yield f"there is no host {plan.target} in the cluster"
+
+
+def _placement(state: State, plan: Plan) -> tuple[int, int] | None:
+    """The VM and the target of a placement as (m, host index); None where there is none that makes sense."""
+    if plan.status is not Status.PLACED or any(_placement_contradictions(state, plan)):
+        return None
+    return state.inventory.vm_index[plan.vm], state.inventory.host_index[plan.target]
 
 
 def _unknown(state: State, move: Move) -> str | None:

@@ -62,17 +62,22 @@ def memory(state: State, m: int, target: int) -> str | None:
 
 def host_state(state: State, m: int, target: int) -> str | None:
     """R2: the target is up and another host than the source; the VM is on and placed."""
-    inventory = state.inventory
-    source, host = state.host_of_M[m], inventory.hosts[target]
-    if host.state is not HostState.UP:
-        return f"the state of {host.id} is {host.state}, not up"
-    if not inventory.is_on_M[m]:
-        return f"{_name(state, m)} is off"
+    if forbidden := _cannot_run(state, m, target):
+        return forbidden
+    source = state.host_of_M[m]
     if source == NOWHERE:
         return f"{_name(state, m)} is not placed on any host"
     if source == target:
-        return f"{_name(state, m)} is on {host.id} already"
+        return f"{_name(state, m)} is on {state.inventory.hosts[target].id} already"
     return None
+
+
+def placement_state(state: State, m: int, target: int) -> str | None:
+    """R2 of a placement: the target is up; the VM is on, and on no host yet."""
+    if forbidden := _cannot_run(state, m, target):
+        return forbidden
+    source = state.host_of_M[m]
+    return None if source == NOWHERE else f"{_name(state, m)} is on {state.inventory.hosts[source].id} already"
 
 
 def vm_host_affinity(state: State, m: int, target: int) -> str | None:
@@ -139,6 +144,12 @@ MOVE_RULES: tuple[tuple[Reason, Callable[[State, int, int], str | None]], ...] =
 )
 """Rules of a single move that look at its target only. R7, which looks at the whole cluster, comes after them."""
 
+PLACEMENT_RULES: tuple[tuple[Reason, Callable[[State, int, int], str | None]], ...] = (
+    (Reason.R2_HOST_STATE, placement_state),
+    *(row for row in MOVE_RULES if row[0] not in (Reason.R2_HOST_STATE, Reason.R4_VM_VM_ANTI_AFFINITY)),
+)
+"""The same for a VM that is on no host yet. R4 is soft for it: starting the VM comes first."""
+
 
 def check_move(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tuple[Violation, ...]:
     """Every rule the move of m to `target` breaks in this state; empty where it is allowed.
@@ -148,6 +159,29 @@ def check_move(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tu
     """
     # Where it stands already, the others would count it twice.
     rules = MOVE_RULES if state.host_of_M[m] != target else MOVE_RULES[:1]
+    return _broken(state, m, target, rules, is_ha_enforced)
+
+
+def check_placement(state: State, m: int, target: int, *, is_ha_enforced: bool) -> tuple[Violation, ...]:
+    """Every rule the start of m on `target` breaks, m being on and on no host; empty where it may start there.
+
+    R4 is no violation here (see `vm_vm_anti_affinity` for whether it is kept), and R5 binds migrations only.
+
+    Args:
+        is_ha_enforced: whether R7 binds: `is_ha_binding(state)` of the state before the placement and its moves.
+    """
+    rules = PLACEMENT_RULES if state.host_of_M[m] == NOWHERE else PLACEMENT_RULES[:1]
+    return _broken(state, m, target, rules, is_ha_enforced)
+
+
+def _broken(
+    state: State,
+    m: int,
+    target: int,
+    rules: tuple[tuple[Reason, Callable[[State, int, int], str | None]], ...],
+    is_ha_enforced: bool,
+) -> tuple[Violation, ...]:
+    """What m on `target` breaks of some rules and, where they are all kept, of R7."""
     broken = [Violation(reason, detail) for reason, rule in rules if (detail := rule(state, m, target))]
     if not broken and is_ha_enforced and (detail := ha_reservation(state, m, target)):
         broken.append(Violation(Reason.R7_HA_RESERVATION, detail))
@@ -205,6 +239,14 @@ def resolved(after: State) -> list[Violation]:
         for c in contentions(after)
         if c.host in unresolved
     ]
+
+
+def _cannot_run(state: State, m: int, target: int) -> str | None:
+    """Why m cannot run on the target, wherever it is now: the host is not up, or the VM is off."""
+    host = state.inventory.hosts[target]
+    if host.state is not HostState.UP:
+        return f"the state of {host.id} is {host.state}, not up"
+    return None if state.inventory.is_on_M[m] else f"{_name(state, m)} is off"
 
 
 def _name(state: State, m: int) -> str:

@@ -159,6 +159,8 @@ class PlanDocument(Document):
     planner: str
     status: Literal["planned", "no-contention", "refused", "observing", "placed", "rejected"]
     reason: str = ""
+    vm: Name | None = None
+    target: Name | None = None
     contentions: list[ContentionDocument] = []
     moves: list[MoveDocument] = []
     cost_gib: NotNegative = 0.0

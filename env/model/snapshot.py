@@ -84,17 +84,21 @@ def read_plan(path: Path) -> Plan:
         resizes=tuple(Resize(r.vm, r.host, r.memory_gib) for r in document.resizes),
         cost_gib=document.cost_gib,
         solve_seconds=document.solve_seconds,
+        vm=document.vm or "",
+        target=document.target or "",
     )
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan as a `quell.plan/1` document; figures rounded as people read them."""
+    is_placement = plan.status in (Status.PLACED, Status.REJECTED)
     return {
         "format": PLAN_FORMAT,
         "cluster": plan.cluster,
         "planner": plan.planner,
         "status": plan.status.value,
         "reason": plan.reason,
+        **({"vm": plan.vm or None, "target": plan.target or None} if is_placement else {}),
         "contentions": [_contention_document(c) for c in plan.contentions],
         "moves": [
             {

@@ -21,7 +21,7 @@ from tests.env.model.clusters import random_clusters, small_cluster
 SIZE = {"memory_gib": 512, "storage_cpu_cores": 8}
 
 
-def vm(host: str, cores: float, memory_gib: float, **more: Any) -> dict[str, Any]:
+def vm(host: str | None, cores: float, memory_gib: float, **more: Any) -> dict[str, Any]:
     """A VM of the example below."""
     return {"host": host, "cpu_demand_cores": cores, "memory_gib": memory_gib} | more
 
@@ -225,6 +225,91 @@ def test_a_plan_need_not_restore_a_reservation_that_was_lost_before() -> None:
     vms = {"a": vm("h", 50, 40), "b": vm("h", 40, 70), "c": vm("g", 10, 50)}
     cluster = small_cluster({"h": {}, "g": {}}, vms, ha=1)
     assert judged(cluster, plan_of(move("a", "h", "g", 40))) == []
+
+
+# Placements: moves that make room, then a VM starts
+
+ROOMY: dict[str, Any] = {"h": {}, "g": {}}
+CROWD = {
+    "a": vm("h", 10, 50),
+    "b": vm("h", 10, 20),
+    "c": vm("g", 10, 70),
+    "new": vm(None, 10, 40),
+    "off": vm("h", 1, 1, power="off"),
+}
+B_AWAY = move("b", "h", "g", 20)
+
+
+def placement(*moves: Move, vm_id: str = "new", target: str = "h", status: Status = Status.PLACED) -> Plan:
+    """A placement."""
+    return plan_of(*moves, status=status, vm=vm_id, target=target)
+
+
+def test_a_placement_is_judged_after_the_moves_that_make_room() -> None:
+    cluster = small_cluster(ROOMY, CROWD)
+    assert judged(cluster, placement(B_AWAY)) == []
+    assert judged(cluster, placement()) == ["R1 memory: new needs 40.00 GiB, h has 30.00 GiB free"]
+    assert judged(cluster, placement(B_AWAY, target="g")) == ["R1 memory: new needs 40.00 GiB, g has 10.00 GiB free"]
+
+
+def test_the_moves_of_a_placement_keep_the_rules_of_moves() -> None:
+    apart = ({"kind": "vm-vm-anti-affinity", "vms": ["b", "c"]}, {"kind": "vm-vm-anti-affinity", "vms": ["a", "new"]})
+    cluster = small_cluster(ROOMY, CROWD, policies=apart)
+    assert judged(cluster, placement(B_AWAY)) == ["move 1: R4 vm-vm-anti-affinity: b must not join c on g (rule p0)"]
+    together = ({"kind": "vm-vm-affinity", "vms": ["a", "b", "new"]},)
+    assert judged(small_cluster(ROOMY, CROWD, policies=together), placement(B_AWAY)) == [
+        "R5 vm-vm-affinity: a, b no longer share a host (rule p0)"
+    ]
+
+
+def test_the_vm_itself_is_not_moved() -> None:
+    itself = move("new", "h", "i", 40)
+    assert judged(small_cluster(ROOMY | {"i": {}}, CROWD), placement(itself)) == [
+        "move 1: R2 host state: new is not placed, not on h",
+        "move 1: R2 host state: new is not placed on any host",
+    ]
+
+
+def test_a_placement_leaves_old_contentions_and_makes_no_new_one() -> None:
+    crowd = CROWD | {"hot": vm("i", 95, 10), "warm": vm("j", 80, 10)}
+    cluster = small_cluster(ROOMY | {"i": {}, "j": {}}, crowd)
+    assert judged(cluster, placement(B_AWAY)) == []
+    assert judged(cluster, placement(target="j")) == [
+        "R8 no new contention: new would bring the CPU of j to 90.0%, threshold 85.0%"
+    ]
+    assert judged(cluster, placement(target="i")) == [
+        "R8 no new contention: new cannot go to i, whose CPU is above its threshold of 85.0%"
+    ]
+
+
+def test_a_placement_keeps_the_reservation_that_held_before() -> None:
+    crowd = {"a": vm("h", 10, 50), "b": vm("g", 10, 45), "new": vm(None, 10, 10)}
+    assert judged(small_cluster(ROOMY, crowd, ha=1), placement()) == [
+        "R7 ha reservation: with new on h, the VMs of h could not all restart"
+    ]
+    assert judged(small_cluster(ROOMY, crowd | {"c": vm("g", 10, 10)}, ha=1), placement()) == []
+
+
+@pytest.mark.parametrize(
+    ("plan", "broken"),
+    [
+        (placement(vm_id=""), ["plan: status is placed, but the plan names no vm"]),
+        (placement(target=""), ["plan: status is placed, but the plan names no target"]),
+        (placement(vm_id="zz"), ["plan: there is no VM zz in the cluster"]),
+        (placement(target="zz"), ["plan: there is no host zz in the cluster"]),
+        (placement(vm_id="a"), ["plan: status is placed, but a is on h already"]),
+        (placement(vm_id="off"), ["plan: status is placed, but off is off"]),
+        (placement(target="", status=Status.REJECTED), []),
+        (placement(vm_id="a", target="", status=Status.REJECTED), ["plan: status is rejected, but a is on h already"]),
+        (placement(status=Status.REJECTED), ["plan: status is rejected, but the plan names the target h"]),
+        (
+            placement(status=Status.REFUSED),
+            ["plan: status refused goes with no vm and no target, the plan names new"],
+        ),
+    ],
+)
+def test_placements_that_contradict_themselves_or_the_snapshot(plan: Plan, broken: list[str]) -> None:
+    assert judged(small_cluster(ROOMY, CROWD), plan) == broken
 
 
 # Figures: cost and score

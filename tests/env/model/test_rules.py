@@ -15,6 +15,7 @@ from quell.env.model.rules import (
     allowed_moves_MH,
     bound_M,
     check_move,
+    check_placement,
     is_ha_binding,
     resolved,
     vm_vm_affinity,
@@ -229,6 +230,90 @@ def test_the_mask_of_allowed_moves_is_what_the_judge_says(cluster: Cluster) -> N
     movables, hosts = range(cluster.inventory.movable_count), range(cluster.inventory.host_count)
     judged_MH = [[not check_move(state, m, h, is_ha_enforced=False) for h in hosts] for m in movables]
     np.testing.assert_array_equal(allowed_moves_MH(state), np.array(judged_MH).reshape(len(movables), len(hosts)))
+
+
+# Placement: the same rules for a VM that is on no host yet
+
+
+def placing(cluster: Cluster, vm: str, host: str, *, is_ha_enforced: bool = False) -> list[str]:
+    """What starting a VM on a host breaks, as a person reads it."""
+    index = cluster.inventory.vm_index, cluster.inventory.host_index
+    broken = check_placement(state_of(cluster), index[0][vm], index[1][host], is_ha_enforced=is_ha_enforced)
+    return [str(violation) for violation in broken]
+
+
+@pytest.mark.parametrize(
+    ("host", "new", "there", "broken"),
+    [
+        ({}, {}, {}, []),
+        ({"state": "maintenance"}, {}, {}, ["R2 host state: the state of g is maintenance, not up"]),
+        ({"state": "down"}, {}, {}, ["R2 host state: the state of g is down, not up"]),
+        ({}, {"power": "off"}, {}, ["R2 host state: new is off"]),
+        ({}, {"host": "h"}, {}, ["R2 host state: new is on h already"]),
+        ({}, {"host": "g", "memory_gib": 80}, {}, ["R2 host state: new is on g already"]),
+        ({}, {"memory_gib": 95}, {}, ["R1 memory: new needs 95.00 GiB, g has 90.00 GiB free"]),
+        (
+            {},
+            {"gpu": {"model": "A", "memory_gib": 12}},
+            {},
+            ["R6 gpu: new needs 12 GiB of a GPU of model A, g has none free for it"],
+        ),
+        (GPU_48, {"gpu": {"model": "A", "memory_gib": 12}}, {}, []),
+        (
+            {},
+            {},
+            {"cpu_demand_cores": 80},
+            ["R8 no new contention: new would bring the CPU of g to 90.0%, threshold 85.0%"],
+        ),
+        (
+            {},
+            {"cpu_demand_cores": 0},
+            {"cpu_demand_cores": 90},
+            ["R8 no new contention: new cannot go to g, whose CPU is above its threshold of 85.0%"],
+        ),
+    ],
+)
+def test_what_forbids_a_placement(
+    host: dict[str, Any], new: dict[str, Any], there: dict[str, Any], broken: list[str]
+) -> None:
+    cluster = small_cluster({"h": {}, "g": host}, {"new": on(None) | new, "b": on("g", **there)})
+    assert placing(cluster, "new", "g") == broken
+
+
+def test_host_affinity_binds_a_placement_and_anti_affinity_does_not() -> None:
+    policies = (
+        {"kind": "vm-host-affinity", "vms": ["new"], "hosts": ["g"]},
+        {"kind": "vm-vm-anti-affinity", "vms": ["new", "b"]},
+        {"kind": "vm-vm-affinity", "vms": ["new", "c"]},
+    )
+    cluster = small_cluster(TWO, {"new": on(None), "b": on("g"), "c": on("h")}, policies=policies)
+    assert placing(cluster, "new", "h") == ["R3 vm-host-affinity: new may run on g only (rule p0), not on h"]
+    assert placing(cluster, "new", "g") == []
+
+
+def test_the_ha_reservation_binds_a_placement_where_it_is_enforced() -> None:
+    cluster = small_cluster(TWO, {"new": on(None), "a": on("h", memory_gib=50), "b": on("g", memory_gib=45)}, ha=1)
+    assert is_ha_binding(state_of(cluster))
+    assert placing(cluster, "new", "g") == []
+    assert placing(cluster, "new", "g", is_ha_enforced=True) == [
+        "R7 ha reservation: with new on g, the VMs of h could not all restart"
+    ]
+
+
+@given(random_clusters())
+def test_a_placement_is_a_move_from_nowhere_but_for_r4(cluster: Cluster) -> None:
+    """Taken off its host, a VM may start wherever it might have moved, and where only R4 stopped it."""
+    state = state_of(cluster)
+    for m in np.flatnonzero(
+        cluster.inventory.is_on_M[: cluster.inventory.vm_count] & (cluster.host_of_M >= 0)[: cluster.inventory.vm_count]
+    ):
+        host_of_M = cluster.host_of_M.copy()
+        host_of_M[m] = -1
+        without = state_of(cluster.moved_to(host_of_M))
+        for h in set(range(cluster.inventory.host_count)) - {int(state.host_of_M[m])}:
+            moving = check_move(state, int(m), h, is_ha_enforced=False)
+            expected = [v for v in moving if v.reason is not Reason.R4_VM_VM_ANTI_AFFINITY]
+            assert list(check_placement(without, int(m), h, is_ha_enforced=False)) == expected
 
 
 # R5 and R9: rules of a whole plan

@@ -141,6 +141,21 @@ def test_a_written_plan_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert read_plan(path) == plan
 
 
+@pytest.mark.parametrize(("status", "target"), [(Status.PLACED, "host-1"), (Status.REJECTED, "")])
+def test_a_written_placement_is_read_back_as_it_was(status: Status, target: str, tmp_path: Path) -> None:
+    plan = Plan("web", "ads", status, "there", vm="vm-2", target=target)
+    document = plan_document(plan)
+    assert (document["vm"], document["target"]) == ("vm-2", target or None)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(document))
+    assert read_plan(path) == plan
+
+
+def test_vm_and_target_are_keys_of_placements_only() -> None:
+    document = plan_document(Plan("web", "ads", Status.REFUSED, "no room"))
+    assert not {"vm", "target"} & set(document)
+
+
 def test_an_example_of_the_contract_is_read(shared_dir: Path) -> None:
     for path in sorted((shared_dir / "spec" / "examples").glob("*.json")):
         assert_round_trip(path)
