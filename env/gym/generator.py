@@ -14,6 +14,7 @@ import numpy as np
 
 from ..model.cluster import Host, Inventory, Vm, make_cluster, read_only
 from ..model.errors import QuellError
+from ..world.scenario import PLAIN, Scenario
 from ..world.split import TracePart, part
 from ..world.synthetic import synthetic_trace
 from ..world.workload import DAY_MINUTES, ClusterSpec, Episode, build_episode
@@ -42,6 +43,7 @@ class TraceGenerator:
         vms_per_host: VMs per host, from and to.
         load: mean CPU utilization of the cluster over the day, from and to.
         has_rules: whether there are placement rules and volume groups.
+        scenario: what else there is, or the name of it (see `env.world.scenario`).
     """
 
     part: TracePart = field(default_factory=synthetic_training_part)
@@ -49,6 +51,7 @@ class TraceGenerator:
     vms_per_host: tuple[int, int] = (10, 15)
     load: tuple[float, float] = (0.5, 0.75)
     has_rules: bool = True
+    scenario: str | Scenario = PLAIN
 
     def __call__(self, rng: np.random.Generator) -> Episode:
         """Draws an episode; a size, load and day that do not go together are drawn again.
@@ -60,7 +63,7 @@ class TraceGenerator:
         for _ in range(DRAWS):
             hosts = int(rng.integers(self.hosts[0], self.hosts[1] + 1))
             vms_per_host = int(rng.integers(self.vms_per_host[0], self.vms_per_host[1] + 1))
-            spec = ClusterSpec(hosts, vms_per_host, float(rng.uniform(*self.load)), self.has_rules)
+            spec = ClusterSpec(hosts, vms_per_host, float(rng.uniform(*self.load)), self.has_rules, self.scenario)
             try:
                 return build_episode(self.part, spec, int(rng.integers(SEEDS)))
             except QuellError as error:

@@ -12,9 +12,12 @@ cluster.
 from __future__ import annotations
 
 from ..model.cluster import CPU, Inventory
+from ..model.placement import place
 from ..model.planner import Planner
 from ..world.costs import CostTerms
+from ..world.lifecycle import Placer
 from ..world.migration import WorldSettings
+from ..world.rounds import Supervisor
 from ..world.simulator import Simulator
 from ..world.workload import Episode
 
@@ -33,11 +36,14 @@ class Twin:
         episode: the same as the agent's.
         world: constants of migration, the same as well.
         planner: what the twin follows; None for doing nothing.
+        placer: finds hosts for VMs that arrive, the same as well.
     """
 
-    def __init__(self, episode: Episode, world: WorldSettings | None, planner: Planner | None) -> None:
-        self._simulator = Simulator(episode, world)
-        self._planner = planner
+    def __init__(
+        self, episode: Episode, world: WorldSettings | None, planner: Planner | None, placer: Placer = place
+    ) -> None:
+        self._simulator = Simulator(episode, world, placer)
+        self._supervisor = Supervisor(self._simulator, planner)
 
     @property
     def costs(self) -> CostTerms:
@@ -46,14 +52,7 @@ class Twin:
 
     def advance(self, minutes: int) -> CostTerms:
         """Lives through one round of this many minutes and returns its cost."""
-        simulator, planner = self._simulator, self._planner
-        if (
-            planner is not None
-            and not simulator.is_busy
-            and not (planner.observes_after_plan and simulator.is_observing)
-        ):
-            simulator.execute(planner.plan(simulator.cluster()))
-        return simulator.advance(minutes)
+        return self._supervisor.step(minutes)
 
 
 def reward_scale(inventory: Inventory, round_minutes: int) -> float:

@@ -1,10 +1,11 @@
-"""What a planner is: anything with a name and `plan(cluster)`."""
+"""What a planner is: anything with a name and `plan(cluster)`; some learn from what their plans achieved."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 from .cluster import Cluster
+from .effectiveness import PlanOutcome
 from .plan import Plan
 
 
@@ -25,4 +26,17 @@ class Planner(Protocol):
 
     def plan(self, cluster: Cluster) -> Plan:
         """The moves this planner wants now, in order, or the reason why there are none."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A planner that is told what came of its plans."""
+
+    def learn(self, outcome: PlanOutcome) -> None:
+        """Takes over the verdict on one of its plans."""
+        ...
+
+    def unlearned(self) -> Self:
+        """The same planner before it has learned anything: every day starts with one, so that days can be repeated."""
         ...

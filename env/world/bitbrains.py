@@ -23,7 +23,12 @@ LONGEST_DAYS = 400  # a trace that spans more has a wrong timestamp in it
 
 
 def bitbrains_trace(
-    name: str, vms: list[tuple[str, float, float]], cpu_VT: Float32Array, io_VT: Float32Array, first_day: datetime
+    name: str,
+    vms: list[tuple[str, float, float]],
+    cpu_VT: Float32Array,
+    io_VT: Float32Array,
+    memory_VT: Float32Array,
+    first_day: datetime,
 ) -> Trace:
     """The trace of what was read.
 
@@ -32,6 +37,7 @@ def bitbrains_trace(
         vms: id, vCPUs and memory in GiB of each VM; length V.
         cpu_VT: CPU in cores, OFF where the VM is switched off, NaN where there is no sample; whole days; shape (V, T).
         io_VT: disk read + write, KB/s, NaN where there is no sample; shape (V, T).
+        memory_VT: active memory, GiB, NaN where there is no sample; shape (V, T).
         first_day: date of the first of the days.
     """
     vcpus_V = np.array([vcpus for _, vcpus, _ in vms], dtype=np.float32)
@@ -39,7 +45,9 @@ def bitbrains_trace(
     cpu_VT[cpu_VT == OFF] = np.nan
     np.minimum(cpu_VT, vcpus_V[:, None], out=cpu_VT)  # NaN stays NaN
     io_VT = fill_short_gaps(io_VT)
+    memory_VT = fill_short_gaps(memory_VT)
     io_VT[np.isnan(cpu_VT)] = np.nan
+    memory_VT[np.isnan(cpu_VT)] = np.nan
     days = cpu_VT.shape[1] // SAMPLES_PER_DAY
     return Trace(
         name=f"bitbrains:{name}",
@@ -50,4 +58,5 @@ def bitbrains_trace(
         io_kbs_VT=read_only(io_VT, dtype=np.float32),
         day_names=tuple(f"{first_day + timedelta(days=d):%Y-%m-%d}" for d in range(days)),
         is_consecutive=True,
+        memory_used_gib_VT=read_only(memory_VT, dtype=np.float32),
     )

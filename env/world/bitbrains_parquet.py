@@ -35,26 +35,27 @@ def load_converted_bitbrains(file: Path) -> Trace:
     core_mhz_V = vm_table["cpu_capacity_mhz"] / vm_table["cores"]
     was_off_V = vm_table["zero_share"] > 0
     cpu_VT = np.full((len(vm_N), 0), np.nan, dtype=np.float32)
-    io_VT = cpu_VT.copy()
+    io_VT, memory_VT = cpu_VT.copy(), cpu_VT.copy()
     for group in _groups(file, SAMPLE_COLUMNS):
         row_N = np.minimum(np.searchsorted(vm_N, group["vm"]), len(vm_N) - 1)
         unknown = np.flatnonzero(vm_N[row_N] != group["vm"])
         if unknown.size:
             raise TraceError(f"{file}, vm: {group['vm'][unknown[0]]:g} is not in {vms_file.name}")
         slot_N = group["slot"].astype(np.int64)
-        cpu_VT, io_VT = _widened(file, cpu_VT, int(slot_N.max())), _widened(file, io_VT, int(slot_N.max()))
+        cpu_VT, io_VT, memory_VT = (_widened(file, values, int(slot_N.max())) for values in (cpu_VT, io_VT, memory_VT))
         io_N = group["disk_read_kbs"] + group["disk_write_kbs"]
         # The file has no cores per sample: of a VM with zero-core samples they are those in which nothing is measured.
         is_off_N = was_off_V[row_N] & (group["cpu_mhz"] == 0) & (group["mem_used_mib"] == 0) & (io_N == 0)
         cpu_VT[row_N, slot_N] = np.where(is_off_N, OFF, group["cpu_mhz"] / core_mhz_V[row_N])
         io_VT[row_N, slot_N] = io_N
+        memory_VT[row_N, slot_N] = group["mem_used_mib"] / 1024
     if not cpu_VT.shape[1]:
         raise TraceError(f"{file}: has no rows")
     vms = [
         (f"{vm:g}", float(cores), float(memory) / 1024)
         for vm, cores, memory in zip(vm_N, vm_table["cores"], vm_table["mem_capacity_mib"], strict=True)
     ]
-    return bitbrains_trace(file.stem, vms, cpu_VT, io_VT, FIRST_DAY)
+    return bitbrains_trace(file.stem, vms, cpu_VT, io_VT, memory_VT, FIRST_DAY)
 
 
 def _widened(file: Path, values_VT: Float32Array, slot: int) -> Float32Array:

@@ -38,7 +38,7 @@ RAW_COLUMNS = (
     "Network received throughput [KB/s]",
     "Network transmitted throughput [KB/s]",
 )
-TIME, CORES, CAPACITY, CPU, MEMORY, READ, WRITE = (RAW_COLUMNS[c] for c in (0, 1, 2, 3, 5, 7, 8))
+TIME, CORES, CAPACITY, CPU, MEMORY, USED, READ, WRITE = (RAW_COLUMNS[c] for c in (0, 1, 2, 3, 5, 6, 7, 8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,7 @@ class _RawVm:
     slot_N: IntArray
     cpu_cores_N: Float32Array
     io_kbs_N: Float32Array
+    used_gib_N: Float32Array
 
 
 def load_raw_bitbrains(folder: Path, progress: Progress | None) -> Trace:
@@ -79,13 +80,15 @@ def load_raw_bitbrains(folder: Path, progress: Progress | None) -> Trace:
             f"{folder}: the timestamps span {days} days, more than {LONGEST_DAYS}; one of them must be wrong"
         )
     cpu_VT = np.full((len(vms), days * SAMPLES_PER_DAY), np.nan, dtype=np.float32)
-    io_VT = np.full_like(cpu_VT, np.nan)
+    io_VT, memory_VT = np.full_like(cpu_VT, np.nan), np.full_like(cpu_VT, np.nan)
     for v, vm in enumerate(vms):
         slot_N = vm.slot_N - first * SAMPLES_PER_DAY
         cpu_VT[v, slot_N] = vm.cpu_cores_N  # of a slot that is there twice the last sample stays
         io_VT[v, slot_N] = vm.io_kbs_N
+        memory_VT[v, slot_N] = vm.used_gib_N
     first_day = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=first)
-    return bitbrains_trace(folder.name, [(vm.vm_id, vm.vcpus, vm.memory_gib) for vm in vms], cpu_VT, io_VT, first_day)
+    sizes = [(vm.vm_id, vm.vcpus, vm.memory_gib) for vm in vms]
+    return bitbrains_trace(folder.name, sizes, cpu_VT, io_VT, memory_VT, first_day)
 
 
 def _csv_files(folder: Path) -> dict[str, list[Path]]:
@@ -116,7 +119,7 @@ def _read_csv(file: Path) -> dict[str, FloatArray]:
         header = [name.strip() for name in lines.readline().split(";")]
     if header != list(RAW_COLUMNS):
         raise TraceError(f"{file}, line 1: is not the header of a Bitbrains file (it starts with {header[0][:40]!r})")
-    used = [TIME, CORES, CAPACITY, CPU, MEMORY, READ, WRITE]
+    used = [TIME, CORES, CAPACITY, CPU, MEMORY, USED, READ, WRITE]
     try:
         table = pa_csv.read_csv(
             file,
@@ -183,4 +186,5 @@ def _raw_vm(vm_id: str, columns: dict[str, FloatArray]) -> _RawVm | None:
         slot_N=slot_N,
         cpu_cores_N=np.where(is_on_N, columns[CPU] / core_mhz, OFF).astype(np.float32),
         io_kbs_N=(columns[READ] + columns[WRITE]).astype(np.float32),
+        used_gib_N=(columns[USED] / 2**20).astype(np.float32),
     )

@@ -20,6 +20,7 @@ from ..model.cluster import (
     STORAGE,
     TOLERANCE,
     Array,
+    BoolArray,
     Host,
     IntArray,
     Inventory,
@@ -80,12 +81,15 @@ def _groups(generator: np.random.Generator, free: list[int], members: float, siz
     return groups
 
 
-def place_initially(inventory: Inventory, demand_MR: Array) -> IntArray:
+def place_initially(inventory: Inventory, demand_MR: Array, home_M: IntArray | None = None) -> IntArray:
     """A first placement: balanced, within R1-R4, and without contention where this order finds one; shape (M,).
 
+    What is off is placed nowhere. R6 is kept by whoever says where VMs with a vGPU stand.
+
     Args:
-        inventory: hosts (all up), VMs (all on), sessions and rules.
+        inventory: hosts (all up), VMs, sessions and rules.
         demand_MR: expected demand: cores, GiB, controller cores; shape (M, R).
+        home_M: the one host a movable is to stand on, -1 where any will do; shape (M,).
 
     Raises:
         QuellError: a VM finds no host with memory and rules allowing it.
@@ -93,33 +97,43 @@ def place_initially(inventory: Inventory, demand_MR: Array) -> IntArray:
     used_HR = np.zeros((inventory.host_count, 3))
     members_HA = np.zeros((inventory.host_count, inventory.is_anti_MA.shape[1]), dtype=np.bool_)
     host_of_M = np.full(inventory.movable_count, NOWHERE, dtype=np.int64)
-    for unit in _units(inventory, demand_MR):
-        h = _best_host(inventory, unit, demand_MR, used_HR, members_HA)
+    home_M = host_of_M.copy() if home_M is None else home_M
+    may_MH = inventory.is_allowed_MH & ((home_M[:, None] == NOWHERE) | (home_M[:, None] == np.arange(len(used_HR))))
+    for unit in _units(inventory, demand_MR, home_M):
+        h = _best_host(inventory, unit, demand_MR, used_HR, members_HA, may_MH)
         host_of_M[unit] = h
         used_HR[h] += demand_MR[unit].sum(axis=0)
         members_HA[h] |= inventory.is_anti_MA[unit].any(axis=0)
     return host_of_M
 
 
-def _units(inventory: Inventory, demand_MR: Array) -> list[IntArray]:
-    """What is placed together, in order: bound by R3, then by R5, then by R4, then the rest; the largest first."""
+def _units(inventory: Inventory, demand_MR: Array, home_M: IntArray) -> list[IntArray]:
+    """What is placed together, in order: with a home, bound by R3, by R5, by R4, then the rest; the largest first."""
     share_M = np.max(demand_MR / inventory.capacity_HR.mean(axis=0), axis=1)
     rank_M = np.full(inventory.movable_count, 3)
     rank_M[inventory.is_anti_MA.any(axis=1)] = 2
     rank_M[~inventory.is_allowed_MH.all(axis=1)] = 0
+    rank_M[home_M != NOWHERE] = -1
     rank_M[inventory.vm_count :] = 4
     together = [members for _, members in inventory.affinity_members]
     paired = {int(m) for members in together for m in members}
-    units = [np.array([m]) for m in range(inventory.movable_count) if m not in paired]
+    units = [np.array([m]) for m in range(inventory.movable_count) if m not in paired and inventory.is_on_M[m]]
     rank_M[list(paired)] = 1
     return sorted([*together, *units], key=lambda unit: (rank_M[unit[0]], -share_M[unit].sum()))
 
 
-def _best_host(inventory: Inventory, unit: IntArray, demand_MR: Array, used_HR: Array, members_HA: np.ndarray) -> int:
+def _best_host(
+    inventory: Inventory,
+    unit: IntArray,
+    demand_MR: Array,
+    used_HR: Array,
+    members_HA: BoolArray,
+    may_MH: BoolArray,
+) -> int:
     """The host for one unit: among the calm ones where CPU and memory stay emptiest, else the least overfull one."""
     after_HR = used_HR + demand_MR[unit].sum(axis=0)
     breaks_anti_H = (members_HA & inventory.is_anti_MA[unit].any(axis=0)).any(axis=1)
-    may_H = inventory.is_allowed_MH[unit].all(axis=0) & ~breaks_anti_H
+    may_H = may_MH[unit].all(axis=0) & ~breaks_anti_H
     fits_H = may_H & (after_HR[:, MEMORY] <= inventory.capacity_HR[:, MEMORY] + TOLERANCE)
     if not fits_H.any():
         names = ", ".join(inventory.movable_id(int(m)) for m in unit)

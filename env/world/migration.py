@@ -23,6 +23,8 @@ class WorldSettings:
     busy_cores: float = 1.0  # assumed: cores taken on source and on target while a migration runs
     relocalization_share: float = 0.2  # assumed: more storage demand while the cache follows the VM
     relocalization_minutes: int = 15  # assumed
+    boot_minutes: int = 1  # assumed: from power-on to service, for VMs that arrive
+    restart_minutes: int = 3  # assumed: to notice that a host has failed, and to start its VMs elsewhere
 
 
 def migration_seconds(cost_gib: float, cpu_cores: float, world: WorldSettings) -> float:
@@ -46,19 +48,28 @@ class Outcome(StrEnum):
 
     RUNNING = "running"
     DONE = "done"
-    DROPPED = "dropped"  # no longer allowed when its turn came
+    DROPPED = "dropped"  # not allowed any more when its turn came, or cut off by what happened meanwhile
 
 
 @dataclass(frozen=True)
 class MoveRecord:
-    """One move as it was carried out; times in seconds since the start of the day."""
+    """One move as it was carried out; times in seconds since the start of the day.
+
+    Attributes:
+        plan: running number of the executed plan it belongs to, from 1.
+    """
 
     move: Move
     start_seconds: float
     end_seconds: float
     outcome: Outcome
     detail: str = ""
+    plan: int = 0
 
     def ended(self) -> MoveRecord:
         """The same move, done."""
         return replace(self, outcome=Outcome.DONE)
+
+    def cut_off(self, now_seconds: float, why: str) -> MoveRecord:
+        """The same move, given up while it ran."""
+        return replace(self, end_seconds=now_seconds, outcome=Outcome.DROPPED, detail=why)

@@ -69,6 +69,13 @@ def storage_shape(generator: np.random.Generator, trace: Trace, draw: Draw) -> F
     return np.asarray(_two_days(trace, trace.io_kbs_VT, draw) ** REQUEST_EXPONENT)
 
 
+def memory_shape(trace: Trace, draw: Draw) -> FloatArray | None:
+    """Active memory over configured memory; None where the trace does not say; shape (X, S)."""
+    if trace.memory_used_gib_VT is None:
+        return None
+    return _two_days(trace, trace.memory_used_gib_VT, draw) / trace.memory_gib_V[draw.vm_X, None]
+
+
 def _two_days(trace: Trace, values_VT: Float32Array, draw: Draw) -> FloatArray:
     """Yesterday and the day of each row, without gaps; shape (X, S).
 

@@ -90,10 +90,19 @@ def _total(shape_XN: FloatArray, factor: float, cap: float) -> float:
     return float(np.minimum(shape_XN * factor, cap).sum()) / shape_XN.shape[1]
 
 
-def memory_sizes(trace_memory_V: FloatArray, hosts: tuple[Host, ...]) -> tuple[FloatArray, Scaled]:
-    """Configured memory in GiB, in proportion to the trace's, filling 70 % of the hosts; shape (V,)."""
-    total = MEMORY_FILL * sum(host.memory_gib for host in hosts)
+def memory_sizes(
+    trace_memory_V: FloatArray, hosts: tuple[Host, ...], fill: float, is_first_V: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, Scaled]:
+    """Configured memory of each VM in GiB, in proportion to the trace's; shape (V,).
+
+    Args:
+        trace_memory_V: memory of each VM in the trace.
+        hosts: of the cluster.
+        fill: how much of the hosts' memory is configured at the start of the day; above 1 they are overbooked.
+        is_first_V: VMs that are there at the start of the day.
+    """
+    total = fill * sum(host.memory_gib for host in hosts)
     cap = LARGEST_MEMORY_SHARE * min(host.memory_gib for host in hosts)
-    scaled = scale_to_total(trace_memory_V[:, None], cap, total)
+    scaled = scale_to_total(trace_memory_V[is_first_V, None], cap, total)
     exact_V = np.minimum(trace_memory_V * scaled.factor, cap)
     return np.maximum(np.round(exact_V / MEMORY_STEP_GIB) * MEMORY_STEP_GIB, SMALLEST_MEMORY_GIB), scaled

@@ -37,6 +37,7 @@ class Trace:
         io_kbs_VT: disk read + write in KB/s, NaN where the CPU is; None where the trace has none; shape (V, T).
         day_names: one name a day, such as 2013-08-01; length D = T / samples_per_day.
         is_consecutive: whether day d - 1 is really the day before day d.
+        memory_used_gib_VT: active memory, GiB, NaN where the CPU is; None where the trace has none; shape (V, T).
     """
 
     name: str
@@ -48,6 +49,7 @@ class Trace:
     day_names: tuple[str, ...]
     is_consecutive: bool
     samples_per_day: int = SAMPLES_PER_DAY
+    memory_used_gib_VT: Float32Array | None = None
 
     @property
     def vm_count(self) -> int:

@@ -9,6 +9,7 @@ from ..model.errors import TraceError
 from .bitbrains_parquet import load_converted_bitbrains
 from .bitbrains_raw import load_raw_bitbrains
 from .planetlab import load_planetlab
+from .skew import NAME as SKEW
 from .split import PARTS, TracePart, part, split_days, split_vms
 from .synthetic import synthetic_trace
 from .trace import Trace
@@ -35,6 +36,8 @@ def load_trace(workload: str, *, seed: int = 0, progress: Progress | None = None
     kind, colon, path = workload.partition(":")
     if workload == "synthetic":
         return synthetic_trace(seed)
+    if workload == SKEW:
+        raise TraceError(f"workload {SKEW!r} is one fixed day and no trace: simulate and evaluate can play it, no more")
     if kind not in ("bitbrains", "planetlab"):
         raise TraceError(f"workload {workload!r} is unknown; it must be {KINDS}")
     if not path:

@@ -15,28 +15,20 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from ..model.cluster import (
-    CPU,
-    MEMORY,
-    RESOURCES,
-    STORAGE,
-    Array,
-    Cluster,
-    Host,
-    IntArray,
-    Inventory,
-    Session,
-    Vm,
-    make_cluster,
-    read_only,
-)
+from ..model.cluster import Array, Cluster, Host, IntArray, Inventory, Session, make_cluster, read_only
 from ..model.errors import QuellError
-from .events import Event
-from .layout import draw_rules, place_initially
-from .shapes import Draw, cpu_shape, draw_vms, storage_shape
-from .sizing import LARGEST_CPU_SHARE, LARGEST_STORAGE_SHARE, STORAGE_LOAD, draw_hosts, memory_sizes, scale_to_total
+from .accidents import can_be_emptied, draw_accidents
+from .blueprint import Population, draw_blueprint
+from .churn import Stays, draw_churn
+from .demand import PLACEMENT_SAMPLES, scaled_demand
+from .events import Event, EventKind
+from .gpus import with_gpus
+from .housing import ALL_OR_NOTHING, FILL_STEPS, housed
+from .scenario import PLAIN, SCENARIOS, Scenario, Stream, check_scenario_name, scenario_of, stream
+from .shapes import Draw, draw_vms
+from .sizing import draw_hosts
 from .split import TracePart
-from .trace import SAMPLE_MINUTES, SAMPLES_PER_DAY, Float32Array, Trace
+from .trace import SAMPLE_MINUTES, SAMPLES_PER_DAY, Float32Array
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +36,7 @@ DAY_MINUTES = SAMPLES_PER_DAY * SAMPLE_MINUTES
 HISTORY_MINUTES = DAY_MINUTES  # yesterday
 HOSTS_PER_VOLUME_GROUP = 4  # assumed
 SESSIONS_PER_VOLUME_GROUP = 3  # assumed
-PLACEMENT_SAMPLES = 12  # the hour on either side of midnight that the first placement looks at
-PLACEMENT_LOAD = 0.7  # mean utilization up to which a first placement without contention is sought; assumed
+UNEMPTIED_NOTE = "no host is serviced: at this load the others could not take its VMs"
 
 
 @dataclass(frozen=True)
@@ -54,15 +45,17 @@ class ClusterSpec:
 
     Attributes:
         hosts: number of hosts, >= 1.
-        vms_per_host: VMs per host on average, >= 1.
+        vms_per_host: VMs per host on average at the start of the day, >= 1.
         load: mean CPU utilization of the cluster over the day, above 0, at most 1.
         has_rules: whether there are placement rules and volume groups.
+        scenario: what else there is, or the name of it (see `scenario`).
     """
 
     hosts: int = 8
     vms_per_host: int = 15
     load: float = 0.65
     has_rules: bool = True
+    scenario: str | Scenario = PLAIN
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -71,6 +64,8 @@ class ClusterSpec:
                 raise QuellError(f"cluster, {key}: {value!r} is not a whole number of at least 1")
         if isinstance(self.load, bool) or not isinstance(self.load, int | float) or not 0 < self.load <= 1:
             raise QuellError(f"cluster, load: {self.load!r} is not a mean CPU utilization above 0 and at most 1")
+        if isinstance(self.scenario, str):
+            check_scenario_name(self.scenario)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +107,23 @@ class Episode:
         """Minutes of the day that is played."""
         return self.cpu_VN.shape[1] - self.history_minutes
 
-    def cluster_at(self, minute: int, host_of_M: IntArray, telemetry_minutes: int = 120) -> Cluster:
+    def cluster_at(
+        self,
+        minute: int,
+        host_of_M: IntArray,
+        telemetry_minutes: int = 120,
+        *,
+        inventory: Inventory | None = None,
+        memory_V: tuple[Array, Array] | None = None,
+    ) -> Cluster:
         """The cluster as telemetry shows it at the start of a minute of the day; its samples are views, not copies.
 
         Args:
             minute: 0 to day_minutes; samples end just before it.
             host_of_M: where the movables then are; shape (M,).
             telemetry_minutes: how far back the samples go, at most history_minutes + minute.
+            inventory: in the states of that minute; None for those of minute 0.
+            memory_V: memory that VMs use and have swapped out, GiB, each of shape (V,); None for those of minute 0.
 
         Raises:
             ValueError: the minute or the telemetry lies outside the episode.
@@ -127,28 +132,21 @@ class Episode:
         if not (0 <= minute <= self.day_minutes and 1 <= telemetry_minutes <= end):
             raise ValueError(f"{telemetry_minutes} minutes before minute {minute} of {self.day_minutes} are not there")
         window = slice(end - telemetry_minutes, end)
+        usage_V, swap_V = memory_V or (self.cluster.memory_usage_V, self.cluster.memory_swap_V)
         return replace(
             self.cluster,
             time=self.cluster.time + timedelta(minutes=minute),
+            inventory=inventory or self.cluster.inventory,
             host_of_M=read_only(host_of_M, dtype=np.int64),
             cpu_samples_VT=cast(Array, self.cpu_VN[:, window]),
             storage_samples_MT=cast(Array, self.storage_MN[:, window]),
+            memory_usage_V=read_only(usage_V),
+            memory_swap_V=read_only(swap_V),
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Demand:
-    """Scaled demand and sizes: CPU and controller cores, vCPUs, GiB, and what could not be reached."""
-
-    cpu_VS: FloatArray
-    storage_MS: FloatArray
-    vcpus_V: FloatArray
-    memory_V: FloatArray
-    notes: tuple[str, ...]
-
-
 def build_episode(part: TracePart, spec: ClusterSpec, seed: int) -> Episode:
-    """The episode of a seed: a day of the part, a cluster, and what is demanded in it minute by minute.
+    """The episode of a seed: a day of the part, a cluster, what is demanded in it minute by minute, and what happens.
 
     Samples of 5 minutes are held, gaps inside a usable day are held over, and where the trace has no yesterday the
     day's first sample stands for it. The same arguments give the same arrays, bit for bit.
@@ -159,102 +157,83 @@ def build_episode(part: TracePart, spec: ClusterSpec, seed: int) -> Episode:
         seed: of everything drawn, >= 0.
 
     Raises:
-        QuellError: the load cannot be reached with so few VMs.
+        QuellError: the load cannot be reached with so few VMs, or they find no place.
     """
-    generator = np.random.default_rng(seed)
-    day = int(generator.choice(part.days))
-    hosts = draw_hosts(generator, spec.hosts)
-    sessions = _sessions(spec)
-    vms_draw = draw_vms(generator, part, day, spec.hosts * spec.vms_per_host)
+    scenario = scenario_of(spec.scenario, seed)
+    generators = np.random.default_rng(seed), stream(seed, Stream.GPUS)
+    day = int(generators[0].choice(part.days))
+    hosts = with_gpus(generators[1], draw_hosts(generators[0], spec.hosts), scenario.gpu_host_share)
+    unemptied: tuple[str, ...] = ()
+    if scenario.maintenances and not can_be_emptied(hosts, spec.load):
+        scenario, unemptied = replace(scenario, maintenances=0), (UNEMPTIED_NOTE,)
+    population = _population(generators[0], part, day, hosts, spec, scenario, seed)
+    blueprint = draw_blueprint(generators, part.trace, population, scenario, seed, has_rules=spec.has_rules)
+    cluster = housed(blueprint, ALL_OR_NOTHING if scenario == SCENARIOS[PLAIN] else FILL_STEPS)
+    V, demand = cluster.inventory.vm_count, population.demand
+    cpu_VN, storage_MN = _held(demand.cpu_VS), _held(demand.storage_MS)
+    memory_VN = None if cluster.need_VS is None else _held(cluster.need_VS)
+    name = f"{part.trace.name} {part.trace.day_names[day]} seed {seed}"
+    return Episode(
+        cluster=_cluster(name, cluster.inventory, cluster.host_of_M, cpu_VN, storage_MN, memory_VN),
+        cpu_VN=cpu_VN,
+        storage_MN=storage_MN,
+        seed=seed,
+        day_name=part.trace.day_names[day],
+        vm_names=tuple(part.trace.vm_ids[v] for v in population.draw.vm_X[:V]),
+        notes=(*population.draw.notes, *demand.notes, *unemptied, *cluster.notes),
+        memory_VN=memory_VN,
+        events=_events(population, scenario, seed),
+    )
+
+
+def _population(
+    generator: np.random.Generator,
+    part: TracePart,
+    day: int,
+    hosts: tuple[Host, ...],
+    spec: ClusterSpec,
+    scenario: Scenario,
+    seed: int,
+) -> Population:
+    """Who is in the cluster, and what they demand."""
+    churn = draw_churn(stream(seed, Stream.CHURN), spec.hosts * spec.vms_per_host, scenario.churn_share)
+    sessions, session_stays = _sessions(spec, scenario, seed)
+    vms_draw = draw_vms(generator, part, day, len(churn.stays.first_X))
     session_vms = generator.choice(part.active_vms(day), size=len(sessions))
     draw = Draw(
         np.concatenate([vms_draw.vm_X, session_vms]),
         np.concatenate([vms_draw.day_X, np.full(len(sessions), day)]),
         vms_draw.notes,
     )
-    demand = _scaled_demand(generator, part.trace, draw, hosts, spec)
-    vms = tuple(
-        Vm(f"vm-{v + 1}", float(vcpus), float(memory))
-        for v, (vcpus, memory) in enumerate(zip(demand.vcpus_V, demand.memory_V, strict=True))
-    )
-    rules = draw_rules(generator, vms, hosts, demand.cpu_VS.mean(axis=1)) if spec.has_rules else ()
-    inventory = Inventory(hosts, vms, sessions, rules)
-    host_of_M = place_initially(inventory, _around_midnight(inventory, demand))
-    cpu_VN, storage_MN = _held(demand.cpu_VS), _held(demand.storage_MS)
-    return Episode(
-        cluster=_cluster(
-            f"{part.trace.name} {part.trace.day_names[day]} seed {seed}", inventory, host_of_M, cpu_VN, storage_MN
-        ),
-        cpu_VN=cpu_VN,
-        storage_MN=storage_MN,
-        seed=seed,
-        day_name=part.trace.day_names[day],
-        vm_names=tuple(part.trace.vm_ids[v] for v in vms_draw.vm_X),
-        notes=(*draw.notes, *demand.notes),
-    )
+    demand = scaled_demand(generator, part.trace, draw, hosts, spec.load, churn.stays, session_stays)
+    return Population(hosts, sessions, draw, churn, session_stays, demand)
 
 
-def _sessions(spec: ClusterSpec) -> tuple[Session, ...]:
-    """The sessions of the cluster's volume groups."""
-    groups = max(1, spec.hosts // HOSTS_PER_VOLUME_GROUP) if spec.has_rules else 0
-    return tuple(
-        Session(f"vg-{g + 1}-session-{s + 1}", f"vg-{g + 1}")
-        for g in range(groups)
+def _sessions(spec: ClusterSpec, scenario: Scenario, seed: int) -> tuple[tuple[Session, ...], Stays]:
+    """The sessions of the cluster's volume groups, those created during the day last; and when they are open."""
+    if not spec.has_rules:
+        return (), Stays.all_day(0)
+    groups, created = max(1, spec.hosts // HOSTS_PER_VOLUME_GROUP), scenario.volume_group_events
+    sessions = tuple(
+        Session(f"vg-{g + 1}-session-{s + 1}", f"vg-{g + 1}", is_on=g < groups)
+        for g in range(groups + created)
         for s in range(SESSIONS_PER_VOLUME_GROUP)
     )
+    stays = Stays.all_day(len(sessions))
+    samples = stream(seed, Stream.SESSIONS).integers(1, SAMPLES_PER_DAY - PLACEMENT_SAMPLES, size=created)
+    stays.first_X[groups * SESSIONS_PER_VOLUME_GROUP :] = np.repeat(samples, SESSIONS_PER_VOLUME_GROUP)
+    return sessions, stays
 
 
-def _scaled_demand(
-    generator: np.random.Generator, trace: Trace, draw: Draw, hosts: tuple[Host, ...], spec: ClusterSpec
-) -> _Demand:
-    """Demand and sizes at the scale of the cluster; CPU demand never passes vCPUs or half of the smallest host."""
-    V = spec.hosts * spec.vms_per_host
-    cores, controller_cores = sum(h.cpu_cores for h in hosts), sum(h.storage_cpu_cores for h in hosts)
-    cpu_cap = LARGEST_CPU_SHARE * min(h.cpu_cores for h in hosts)
-    cpu_VS = cpu_shape(trace, Draw(draw.vm_X[:V], draw.day_X[:V]))
-    cpu = scale_to_total(cpu_VS[:, SAMPLES_PER_DAY:], cpu_cap, spec.load * cores)
-    if cpu.reached_share < 1:
-        raise QuellError(
-            f"cluster, load: {spec.load:g} cannot be reached with {V} VMs of at most {cpu_cap:g} cores on {spec.hosts} "
-            f"hosts; the most is {cpu.reached_share * spec.load:.2f}"
-        )
-    vcpus_V = np.clip(np.ceil(trace.vcpus_V[draw.vm_X[:V]] * cpu.factor), 1, cpu_cap)
-    storage_cap = LARGEST_STORAGE_SHARE * min(h.storage_cpu_cores for h in hosts)
-    storage_MS = storage_shape(generator, trace, draw)
-    storage = scale_to_total(storage_MS[:, SAMPLES_PER_DAY:], storage_cap, STORAGE_LOAD * controller_cores)
-    memory_V, memory = memory_sizes(trace.memory_gib_V[draw.vm_X[:V]].astype(np.float64), hosts)
-    notes = []
-    if storage.reached_share < 1:
-        notes.append(f"storage demand is {storage.reached_share:.0%} of what was wanted: there is too little disk I/O")
-    if memory.reached_share < 1:
-        notes.append(f"configured memory is {memory.reached_share:.0%} of what was wanted: there are too few VMs")
-    return _Demand(
-        cpu_VS=np.minimum(cpu_VS * cpu.factor, vcpus_V[:, None]),
-        storage_MS=np.minimum(storage_MS * storage.factor, storage_cap),
-        vcpus_V=vcpus_V,
-        memory_V=memory_V,
-        notes=tuple(notes),
-    )
-
-
-def _around_midnight(inventory: Inventory, demand: _Demand) -> Array:
-    """What the first placement counts on: the larger mean of the hours before and after midnight; shape (M, R).
-
-    Where that is more than the cluster can bear without contention, it is scaled down, so that the load is at least
-    spread evenly.
-    """
-    before = slice(SAMPLES_PER_DAY - PLACEMENT_SAMPLES, SAMPLES_PER_DAY)
-    after = slice(SAMPLES_PER_DAY, SAMPLES_PER_DAY + PLACEMENT_SAMPLES)
-    demand_MR = np.zeros((inventory.movable_count, RESOURCES))
-    for rows, resource, values in (
-        (inventory.vm_count, CPU, demand.cpu_VS),
-        (inventory.movable_count, STORAGE, demand.storage_MS),
-    ):
-        demand_MR[:rows, resource] = np.maximum(values[:, before].mean(axis=1), values[:, after].mean(axis=1))
-        excess = demand_MR[:, resource].sum() / (PLACEMENT_LOAD * inventory.capacity_HR[:, resource].sum())
-        demand_MR[:, resource] /= max(1.0, excess)
-    demand_MR[: inventory.vm_count, MEMORY] = demand.memory_V
-    return demand_MR
+def _events(population: Population, scenario: Scenario, seed: int) -> tuple[Event, ...]:
+    """Everything that happens during the day, in order."""
+    V, first_S = len(population.is_first_V), population.session_stays.first_X
+    opened = [
+        Event(int(first_S[s]) * SAMPLE_MINUTES, EventKind.SESSION_OPENED, V + int(s)) for s in np.flatnonzero(first_S)
+    ]
+    is_spare_H = np.array([not host.gpus for host in population.hosts])
+    accidents = draw_accidents(stream(seed, Stream.ACCIDENTS), is_spare_H, scenario.failures, scenario.maintenances)
+    return tuple(sorted([*population.churn.events, *opened, *accidents]))
 
 
 def _held(values_XS: FloatArray) -> Float32Array:
@@ -264,11 +243,19 @@ def _held(values_XS: FloatArray) -> Float32Array:
 
 
 def _cluster(
-    name: str, inventory: Inventory, host_of_M: IntArray, cpu_VN: Float32Array, storage_MN: Float32Array
+    name: str,
+    inventory: Inventory,
+    host_of_M: IntArray,
+    cpu_VN: Float32Array,
+    storage_MN: Float32Array,
+    memory_VN: Float32Array | None,
 ) -> Cluster:
-    """The cluster at minute 0 of the day, with the history as its samples."""
+    """The cluster at minute 0 of the day, with the history as its samples; nobody swaps yet."""
     V, M = inventory.vm_count, inventory.movable_count
-    empty = make_cluster(inventory, host_of_M, np.zeros((V, 1)), np.zeros((M, 1)), name=name)
+    usage_V = np.zeros(V)
+    if memory_VN is not None:
+        usage_V = np.where(inventory.is_overcommit_V & inventory.is_on_M[:V], memory_VN[:, HISTORY_MINUTES - 1], 0.0)
+    empty = make_cluster(inventory, host_of_M, np.zeros((V, 1)), np.zeros((M, 1)), name=name, memory_usage_V=usage_V)
     return replace(
         empty,
         cpu_samples_VT=cast(Array, cpu_VN[:, :HISTORY_MINUTES]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,14 @@ def test_the_same_draw_gives_the_same_episode() -> None:
     first, second = generator(np.random.default_rng(5)), generator(np.random.default_rng(5))
     assert first.cpu_VN.tobytes() == second.cpu_VN.tobytes()
     np.testing.assert_array_equal(first.cluster.host_of_M, second.cluster.host_of_M)
+
+
+def test_the_scenario_is_passed_on_and_plain_by_default() -> None:
+    plain = TraceGenerator(hosts=(4, 4), vms_per_host=(10, 10))
+    assert plain(np.random.default_rng(1)).events == ()
+    generator = replace(plain, scenario="mixed")
+    episodes = [generator(np.random.default_rng(seed)) for seed in range(12)]
+    assert 0 < sum(bool(episode.events) for episode in episodes) < 12
 
 
 def test_the_default_trace_is_made_once() -> None:

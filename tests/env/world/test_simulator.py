@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
-from quell.env.model.cluster import (
-    HighAvailability,
-    Host,
-    Inventory,
-    PlacementRule,
-    RuleKind,
-    Session,
-    Vm,
-    make_cluster,
-)
+from quell.env.model.cluster import HighAvailability, PlacementRule, RuleKind
 from quell.env.model.errors import QuellError
 from quell.env.model.plan import Plan, Status, moves_of
 from quell.env.model.rules import Reason
@@ -24,49 +13,7 @@ from quell.env.model.state import state_of
 from quell.env.world.migration import Outcome, WorldSettings, migration_seconds
 from quell.env.world.rounds import run_episode
 from quell.env.world.simulator import Simulator
-from quell.env.world.workload import Episode
-
-HISTORY = 120
-DAY = 1440
-QUICK = WorldSettings(dirty_gbps_per_core=0.0)  # a migration takes 7 s + 2.3 s/GiB, nothing else
-
-
-def build_episode(
-    cpu: Sequence[float | np.ndarray] = (20.0, 20.0, 5.0),
-    homes: Sequence[int] = (0, 0, 1),
-    memory_gib: Sequence[float] | None = None,
-    storage: float = 0.5,
-    hosts: int = 2,
-    host_memory_gib: float = 256.0,
-    rules: Sequence[PlacementRule] = (),
-    sessions: int = 0,
-    **inventory: object,
-) -> Episode:
-    """Hosts of 40 cores and 8 controller cores; VMs with constant demand, or one value a minute of the day."""
-    V = len(cpu)
-    memory_gib = memory_gib or [8.0] * V
-    vms = tuple(Vm(f"vm-{v}", 32, memory_gib[v]) for v in range(V))
-    inventory_ = Inventory(
-        tuple(Host(f"host-{h}", 40, host_memory_gib, 8) for h in range(hosts)),
-        vms,
-        tuple(Session(f"session-{s}", "group") for s in range(sessions)),
-        tuple(rules),
-        **inventory,  # type: ignore[arg-type]
-    )
-    cpu_VN = np.zeros((V, HISTORY + DAY), dtype=np.float32)
-    for v, demand in enumerate(cpu):
-        cpu_VN[v, HISTORY:] = demand
-        cpu_VN[v, :HISTORY] = cpu_VN[v, HISTORY]
-    storage_MN = np.full((V + sessions, HISTORY + DAY), storage, dtype=np.float32)
-    homes = [*homes, *[0] * sessions]
-    cluster = make_cluster(inventory_, homes, cpu_VN[:, :HISTORY], storage_MN[:, :HISTORY])
-    return Episode(cluster, cpu_VN, storage_MN, seed=0, day_name="by hand", vm_names=(), history_minutes=HISTORY)
-
-
-def plan_for(simulator: Simulator, *dense: tuple[int, int]) -> Plan:
-    """A plan of these (VM, host) moves in the simulator's present state."""
-    moves = moves_of(state_of(simulator.cluster()), dense)
-    return Plan("by hand", "test", Status.PLANNED, "", moves=moves, cost_gib=sum(m.cost_gib for m in moves))
+from tests.env.world.episodes import DAY, QUICK, build_episode, plan_for
 
 
 class _Once:
@@ -105,7 +52,10 @@ def test_storage_controllers_are_metered_like_cpu() -> None:
 
 
 def test_demand_of_a_vm_that_runs_nowhere_is_unserved() -> None:
-    assert Simulator(build_episode(homes=(0, 0, -1))).advance(4).unserved_core_minutes == pytest.approx(4 * 5.5)
+    """5 cores of CPU and half a core of storage; its 300 GiB fit on no host, so it goes on waiting."""
+    simulator = Simulator(build_episode(homes=(0, 0, -1), memory_gib=(8, 8, 300)))
+    assert simulator.advance(4).unserved_core_minutes == pytest.approx(4 * 5.5)
+    assert simulator.waiting_vm_minutes == 4
 
 
 def test_a_day_does_not_depend_on_how_it_is_cut_into_steps() -> None:
@@ -221,14 +171,6 @@ def test_a_twin_shares_the_past_and_goes_its_own_way() -> None:
     assert twin.costs.overload_core_minutes < simulator.costs.overload_core_minutes
     np.testing.assert_array_equal(twin.used_THR[:15], simulator.used_THR[:15])
     assert simulator.used_THR[20, 0, 0] == 40
-
-
-def test_overcommit_is_refused_by_name() -> None:
-    episode = build_episode()
-    vms = (Vm("squeezed", 4, 8.0, is_overcommit=True),)
-    cluster = make_cluster(Inventory(episode.inventory.hosts, vms), [0], [[1.0]], [[0.1]])
-    with pytest.raises(QuellError, match="squeezed: memory overcommit is not simulated yet"):
-        Simulator(Episode(cluster, episode.cpu_VN[:1], episode.storage_MN[:1], 0, "", ()))
 
 
 def test_rounds_ask_the_planner_every_quarter_of_an_hour() -> None:

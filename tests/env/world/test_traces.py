@@ -102,6 +102,9 @@ class TestRawBitbrains:
         assert np.isnan(trace.cpu_cores_VT[0, DAY + 12 :]).all()
         assert trace.io_kbs_VT is not None
         assert trace.io_kbs_VT[0, 0] == 7
+        assert trace.memory_used_gib_VT is not None
+        assert trace.memory_used_gib_VT[0, 0] == pytest.approx(1000 / 2**20)
+        assert np.isnan(trace.memory_used_gib_VT[0, DAY + 12 :]).all()
 
     def test_a_file_that_starts_at_noon_keeps_its_place_in_the_day(self, tmp_path: Path) -> None:
         trace = load_trace(f"bitbrains:{write_raw(tmp_path, [sample(s) for s in range(144, DAY)])}")
@@ -207,6 +210,8 @@ class TestConvertedBitbrains:
         assert (trace.cpu_cores_VT[1, 10:] == 0.25).all()
         assert trace.io_kbs_VT is not None
         assert trace.io_kbs_VT[:, 10].tolist() == [2, 4]
+        assert trace.memory_used_gib_VT is not None
+        assert trace.memory_used_gib_VT[:, 10].tolist() == pytest.approx([100 / 1024] * 2)
 
     def test_the_table_of_vms_must_be_beside_it(self, tmp_path: Path) -> None:
         file = write_parquet(tmp_path)
@@ -448,6 +453,8 @@ class TestRealData:
         assert converted.day_names[0] == raw.day_names[0] == "2013-08-01"
         assert raw.io_kbs_VT is not None
         assert converted.io_kbs_VT is not None
+        assert raw.memory_used_gib_VT is not None
+        assert converted.memory_used_gib_VT is not None
         for v, vm_id in enumerate(raw.vm_ids):
             w = converted.vm_ids.index(vm_id)
             assert raw.vcpus_V[v] == converted.vcpus_V[w]
@@ -455,6 +462,8 @@ class TestRealData:
             # The converted file is rounded to whole MHz (a core has at least 2400) and KB/s.
             assert raw.cpu_cores_VT[v, :200] == pytest.approx(converted.cpu_cores_VT[w, :200], abs=0.51 / 2400)
             assert raw.io_kbs_VT[v, :200] == pytest.approx(converted.io_kbs_VT[w, :200], abs=1.01)
+            used = raw.memory_used_gib_VT[v, :200], converted.memory_used_gib_VT[w, :200]
+            assert used[0] == pytest.approx(used[1], abs=0.51 / 1024)
 
     def test_the_excerpt_is_too_short_for_an_episode_and_says_so(self, shared_dir: Path) -> None:
         raw = load_trace(f"bitbrains:{shared_dir / 'data/raw-samples/bitbrains'}")
