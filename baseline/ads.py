@@ -3,24 +3,31 @@
 Demand is estimated from the trend of the last minutes; a host above a threshold, or one that swaps, is contended.
 Without contention nothing moves, however skewed the cluster is. With contention the cheapest ordered plan that resolves
 all of it by the rules is sought; if there is none, the planner refrains from moving anything and says why.
+
+Moves that have proved ineffective count as dearer the next time, and where nothing better is to be had the planner
+refrains for a while. Disabled, it finds and tells contentions and moves nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..env.model.cluster import CPU, MEMORY, STORAGE, TOLERANCE, Cluster
 from ..env.model.contention import Contention, ContentionKind, contentions
 from ..env.model.demand import Estimator, trend_estimate
+from ..env.model.effectiveness import PlanOutcome
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
 from ..env.model.state import State, state_of
-from .search import SearchLimits, SearchResult, search
+from .effectiveness import EffectivenessRecord
+from .mode import Mode
+from .search import SearchLimits, search
 from .warm_up import warm_up
 
 INTERACTIVE_NODES = 5_000_000  # beyond what a few seconds allow: with somebody waiting, the clock decides
+PRICES = "prices that count how little of their predicted relief such moves kept away before"
 
 RESOURCE_OF = {
     ContentionKind.CPU: (CPU, "CPU"),
@@ -37,11 +44,15 @@ class Ads:
         estimate: demand from samples.
         limits: when the search gives up; by default after a number of nodes, the same on every machine.
         is_interactive: whether somebody waits: search as long as `Settings.solve_limit_seconds` allows instead.
+        mode: whether it acts on what it finds.
+        record: what it has learned so far from the effectiveness of its plans; the one thing here that changes.
     """
 
     estimate: Estimator = trend_estimate
     limits: SearchLimits = field(default_factory=SearchLimits)
     is_interactive: bool = False
+    mode: Mode = Mode.ENABLED
+    record: EffectivenessRecord = field(default_factory=EffectivenessRecord, compare=False)
     name: str = "ads"
     observes_after_plan: bool = True
 
@@ -55,11 +66,26 @@ class Ads:
         if not found:
             reason = "no host is above its thresholds and none swaps"
             return self._answer(cluster, Status.NO_CONTENTION, reason, started)
-        result = search(state, self._limits(state))
+        if self.mode is Mode.DISABLED:
+            reason = f"disabled: {_count(len(found), 'contention')} found, nothing is moved"
+            return self._answer(cluster, Status.REFUSED, reason, started, found)
+        price_M = self.record.price_M(state, found, cluster.time)
+        result = search(state, self._limits(state), price_M)
         if result.moves is None:
             reason = f"{_count(len(found), 'contention')} cannot all be resolved: {result.reason}"
             return self._answer(cluster, Status.REFUSED, reason, started, found)
-        return self._planned(cluster, state, found, result, started)
+        if why := self.record.why_refrain(state, found, result.moves, cluster.time):
+            return self._answer(cluster, Status.REFUSED, why, started, found)
+        known = result.reason if price_M is None else f"{result.reason}, by {PRICES}"
+        return self._planned(cluster, state, found, result.moves, known, started)
+
+    def learn(self, outcome: PlanOutcome) -> None:
+        """Takes over the verdict on one of its plans."""
+        self.record.learn(outcome)
+
+    def unlearned(self) -> Ads:
+        """The same planner before it has learned anything."""
+        return replace(self, record=EffectivenessRecord(self.record.settings))
 
     def _limits(self, state: State) -> SearchLimits:
         """The limits of this search."""
@@ -68,10 +94,15 @@ class Ads:
         return SearchLimits(INTERACTIVE_NODES, state.inventory.settings.solve_limit_seconds)
 
     def _planned(
-        self, cluster: Cluster, state: State, found: tuple[Contention, ...], result: SearchResult, started: float
+        self,
+        cluster: Cluster,
+        state: State,
+        found: tuple[Contention, ...],
+        dense: Sequence[tuple[int, int]],
+        known: str,
+        started: float,
     ) -> Plan:
-        """The plan for moves that were found."""
-        dense = result.moves or ()
+        """The plan for moves that were found, and what is known about its cost."""
         moves = moves_of(state, dense, move_reasons(state, dense, found))
         after = state
         for m, target in dense:
@@ -80,7 +111,7 @@ class Ads:
         deeds = [_count(len(moves), "move")] if moves else []
         deeds += [_count(len(resized), "resize")] if resized else []
         cost_gib = sum(move.cost_gib for move in moves)
-        reason = f"{' and '.join(deeds)} ({cost_gib:.1f} GiB) for {_count(len(found), 'contention')}; {result.reason}"
+        reason = f"{' and '.join(deeds)} ({cost_gib:.1f} GiB) for {_count(len(found), 'contention')}; {known}"
         return Plan(
             cluster=cluster.name,
             planner=self.name,

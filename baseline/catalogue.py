@@ -9,19 +9,21 @@ from ..env.model.planner import Planner
 from ..env.world.workload import Episode
 from .ads import Ads
 from .clairvoyant import Clairvoyant
+from .mode import Mode
 from .nothing import Nothing
 from .spread import Spread
 
 NAMES = ("none", "spread", "ads", "clairvoyant")
 
 
-def make_planner(name: str, episode: Episode | None = None) -> Planner:
+def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.ENABLED) -> Planner:
     """A planner without learning.
 
     Args:
         name: one of `NAMES`.
         episode: the day that is played. The clairvoyant planner needs it; without one somebody waits for a single
             plan, so `ads` searches as long as the settings allow.
+        mode: of `ads`; the others know only one.
 
     Raises:
         QuellError: there is no planner of this name, or it needs an episode and there is none.
@@ -31,7 +33,7 @@ def make_planner(name: str, episode: Episode | None = None) -> Planner:
     if name == "spread":
         return Spread()
     if name == "ads":
-        return Ads(is_interactive=episode is None)
+        return Ads(is_interactive=episode is None, mode=mode)
     if name == "clairvoyant":
         if episode is None:
             raise QuellError("planner 'clairvoyant' needs a simulated day whose future it knows; a snapshot has none")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..env.model.cluster import Array
 from ..env.model.contention import unresolved_H
 from ..env.model.state import State
 from .refusal import blocking_fact
@@ -75,12 +76,19 @@ class SearchResult:
     seconds: float
 
 
-def search(state: State, limits: SearchLimits | None = None) -> SearchResult:
-    """The cheapest valid plan for all contentions of a state, or why there is none."""
+def search(state: State, limits: SearchLimits | None = None, price_M: Array | None = None) -> SearchResult:
+    """The cheapest valid plan for all contentions of a state, or why there is none.
+
+    Args:
+        state: the state before the plan.
+        limits: when to give up.
+        price_M: what moving each movable counts as, GiB, >= 0, shape (M,); None for its migration cost. All costs of
+            the result are then sums of prices.
+    """
     began = time.perf_counter()
     if not unresolved_H(state).any():
         return SearchResult((), 0.0, 0.0, True, False, "nothing has to move", 0, time.perf_counter() - began)
-    solver = Solver(state)
+    solver = Solver(state, price_M)
     fact = blocking_fact(state, solver.start)
     if fact is not None:
         return SearchResult(None, 0.0, 0.0, False, True, fact, 0, time.perf_counter() - began)

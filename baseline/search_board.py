@@ -110,8 +110,8 @@ class Board(NamedTuple):
         )
 
 
-def board_of(state: State) -> Board:
-    """The board for a state, nothing decided."""
+def board_of(state: State, price_M: Array | None = None) -> Board:
+    """The board for a state, nothing decided; movables cost their price where prices are given."""
     inventory = state.inventory
     can_MH = inventory.is_allowed_MH & inventory.is_up_H[None, :]
     can_MH &= (inventory.is_on_M & (state.host_of_M != NOWHERE))[:, None]
@@ -119,6 +119,8 @@ def board_of(state: State) -> Board:
     kinds = sorted({(vm.gpu.model, vm.gpu.memory_gib) for vm in inventory.vms if vm.gpu is not None})
     groups = _affine_groups(state)
     movables = _movables(state, anti, kinds, groups)
+    if price_M is not None:
+        movables["cost_gib"] = price_M
     units = _units(state, groups, movables)
     can_UH = _unit_hosts(state, groups, can_MH, units["demand"])
     units["mode"] = np.where(can_UH.any(axis=1), FREE, STAYS)

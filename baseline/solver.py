@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..env.model.cluster import NOWHERE
+from ..env.model.cluster import NOWHERE, Array
 from ..env.model.state import State
 from .greedy_kernels import try_greedy
 from .placement_kernels import evacuate, explore
@@ -23,7 +23,7 @@ NOISE = 0.3  # how much the rank of branches varies when it is shuffled
 
 
 class Solver:
-    """Boards, working memory, and the best plan so far.
+    """Boards, working memory, and the best plan so far; all costs are prices where those are given.
 
     Attributes:
         start: the board before the plan.
@@ -35,8 +35,8 @@ class Solver:
         next_gib: after a complete branch and bound: placements it has not seen cost this or more.
     """
 
-    def __init__(self, state: State) -> None:
-        self.start = board_of(state)
+    def __init__(self, state: State, price_M: Array | None = None) -> None:
+        self.start = board_of(state, price_M)
         self.nodes = 0
         self.best_moves: np.ndarray | None = None
         self.best_gib = self.lost_gib = self.next_gib = float("inf")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quell.baseline.ads import Ads
+from quell.baseline.mode import Mode
 from quell.env.model.plan import Status
 from quell.env.model.snapshot import parse_snapshot, plan_document, read_snapshot
 from tests.env.model.clusters import small_cluster
@@ -107,6 +108,21 @@ def test_swap_is_resolved_by_resizes_where_memory_suffices() -> None:
     plan = Ads().plan(small_cluster(HOSTS, vms))
     assert (plan.status, plan.moves, plan.cost_gib) == (Status.PLANNED, (), 0)
     assert {r.vm: r.memory_gib for r in plan.resizes}["needy"] >= 40
+
+
+def test_disabled_it_finds_and_tells_and_moves_nothing() -> None:
+    """Two hosts are hot, and there would be room; that is the alert."""
+    vms = {name: {"host": f"host-{i // 2}", "cpu_demand_cores": 45} for i, name in enumerate("abcd")}
+    cluster = small_cluster(HOSTS | {"host-3": {}}, vms)
+    plan = Ads(mode=Mode.DISABLED).plan(cluster)
+    assert (plan.status, plan.moves, plan.resizes) == (Status.REFUSED, (), ())
+    assert plan.reason == "disabled: 2 contentions found, nothing is moved"
+    assert plan.contentions == Ads().plan(cluster).contentions
+    assert Ads().plan(cluster).moves != ()
+
+
+def test_disabled_it_still_says_that_there_is_no_contention() -> None:
+    assert Ads(mode=Mode.DISABLED).plan(small_cluster(HOSTS, {})).status is Status.NO_CONTENTION
 
 
 def test_the_lower_node_score_decides_among_equal_costs() -> None:
