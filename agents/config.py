@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..env.model.errors import QuellError
+from ..env.world.scenario import PLAIN, check_scenario_name
 from .network import DEFAULT_WIDTH
 
 
@@ -19,6 +20,7 @@ class TrainConfig:
         slots: K, length of the shortlist.
         width: of the network's layers.
         hosts, vms_per_host, load: ranges of the clusters trained on.
+        scenario: what happens on them and on the validation days, by name.
         collect_share: share of the budget for collecting days.
         imitation_share: share by whose end collecting, fitting and validating must be done; PPO gets the rest.
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
@@ -38,6 +40,7 @@ class TrainConfig:
     hosts: tuple[int, int] = (4, 12)
     vms_per_host: tuple[int, int] = (10, 15)
     load: tuple[float, float] = (0.55, 0.75)
+    scenario: str = PLAIN
     collect_share: float = 0.35
     imitation_share: float = 0.7
     rounds: int = 2
@@ -60,5 +63,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Check what a person may have typed."""
+        check_scenario_name(self.scenario)
         if not self.budget_seconds > 0:
             raise QuellError(f"training budget: {self.budget_seconds:g} seconds is not above 0")

@@ -94,7 +94,8 @@ class _Training:
         self.config, self.observer = config, observer
         self.started = time.monotonic()
         self.device = _device(config.device)
-        self.generator = TraceGenerator(train_part, config.hosts, config.vms_per_host, config.load)
+        sizes = config.hosts, config.vms_per_host, config.load
+        self.generator = TraceGenerator(train_part, *sizes, scenario=config.scenario)
         self.validation = Validation(validation_part, config)
         self.curves: dict[str, Curve] = {}
         self.metrics: dict[str, float] = {"best_is_from_ppo": 0.0}

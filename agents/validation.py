@@ -41,7 +41,8 @@ class Validation:
     """Fixed days, and what they cost when nothing is done."""
 
     def __init__(self, part: TracePart, config: TrainConfig) -> None:
-        spec = ClusterSpec(config.validation_hosts, config.validation_vms_per_host, config.validation_load)
+        size = config.validation_hosts, config.validation_vms_per_host, config.validation_load
+        spec = ClusterSpec(*size, scenario=config.scenario)
         self._slots = config.slots
         self._episodes: list[Episode] = [build_episode(part, spec, SEED + n) for n in range(config.validation_episodes)]
         self._nothing = 0.0

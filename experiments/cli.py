@@ -1,8 +1,8 @@
 """The command line: options in, one sentence or one table out. What the commands do stands in the modules they call.
 
 Nothing heavy is imported here: planning from a bundle must never load torch, and `quell --help` should not wait.
-Exit codes: 0 done; 1 a plan that `quell check` finds invalid; 2 bad input or a fault outside, told in one sentence;
-130 interrupted.
+Exit codes: 0 done; 1 a plan that `quell check` finds invalid, or a VM that `quell place` rejects; 2 bad input or a
+fault outside, told in one sentence; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..baseline.mode import Mode
 from ..env.model.errors import QuellError
 from .terminal import console, fail, notice
 
@@ -38,6 +39,16 @@ Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planet
 Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
 VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
 Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
+Days = Annotated[
+    str, typer.Option("--workload", help="synthetic, bitbrains:PATH, planetlab:PATH, or skew: hosts at 50, 5 and 5 %.")
+]
+ScenarioName = Annotated[
+    str,
+    typer.Option(
+        "--scenario",
+        help="plain, ha, overcommit, gpu, churn, failures, maintenance, or mixed: some of them, drawn for each day.",
+    ),
+]
 Episodes = Annotated[int, typer.Option(min=1, help="Days to simulate; every planner sees the same ones.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
 Budget = Annotated[float, typer.Option(min=0.1, max=10_080, help="Time for training, in minutes; a week at most.")]
@@ -75,6 +86,7 @@ def run(
     hosts: Hosts = 8,
     vms_per_host: VmsPerHost = 15,
     load: Load = 0.65,
+    scenario: ScenarioName = "mixed",
     episodes: Episodes = 20,
     seed: Seed = 1,
     output: Annotated[Path, typer.Option(help="Folder for the report, the plots and the bundle.")] = Path(
@@ -87,7 +99,8 @@ def run(
     from .interruption import Terminated
     from .run import RunConfig, how_to_go_on, run_main_job
 
-    config = RunConfig(workload, budget_minutes, hosts, vms_per_host, load, episodes, seed, str(output), store)
+    size = hosts, vms_per_host, load
+    config = RunConfig(workload, budget_minutes, *size, episodes, seed, str(output), store, scenario)
     try:
         outcome = run_main_job(config, is_text=not as_json)
     except KeyboardInterrupt:
@@ -108,18 +121,25 @@ def plan(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
 ) -> None:
     """One plan for a snapshot: the moves, in order, or the reason why there are none."""
-    from ..env.model.files import write_atomically
-    from ..env.model.snapshot import plan_document
-    from .planning import plan_snapshot, plan_text
+    from .planning import plan_snapshot, show_plan
 
-    made = plan_snapshot(snapshot, planner)
-    document = plan_document(made)
-    if output is not None:
-        write_atomically(output, json.dumps(document, indent=2) + "\n")
-    if as_json:
-        _print_json(document)
-    else:
-        console.print(plan_text(made))
+    show_plan(plan_snapshot(snapshot, planner), as_json, output)
+
+
+@app.command()
+def place(
+    snapshot: Snapshot,
+    vm: Annotated[str, typer.Option("--vm", help="Id of a VM that is on and has no host.", show_default=False)],
+    as_json: Json = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
+) -> None:
+    """Where a VM starts, with the moves that make room for it: exit 0 where it is placed, exit 1 where rejected."""
+    from .planning import place_snapshot, show_plan
+
+    made = place_snapshot(snapshot, vm)
+    show_plan(made, as_json, output)
+    if not made.target:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -146,7 +166,7 @@ def check(
 
 @app.command()
 def simulate(
-    workload: Workload = "synthetic",
+    workload: Days = "synthetic",
     planner: Annotated[
         list[str] | None,
         typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, clairvoyant or a bundle's path."),
@@ -154,18 +174,24 @@ def simulate(
     hosts: Hosts = 8,
     vms_per_host: VmsPerHost = 15,
     load: Load = 0.65,
+    scenario: ScenarioName = "ha",
     episodes: Episodes = 1,
     seed: Seed = 1,
     part: Annotated[PartName, typer.Option(help="Part of the trace that VMs and days are drawn from.")] = PartName.ALL,
     plot: Annotated[Path | None, typer.Option(help="Write a plot of the first day (.png or .svg).")] = None,
+    audits: Annotated[Path | None, typer.Option(help="Write what was done, one JSON record a line.")] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Of ads; disabled, it tells contentions and moves nothing.")
+    ] = Mode.ENABLED,
     as_json: Json = False,
 ) -> None:
     """Days of a cluster under one or more planners: the cost terms, and a plot of utilization and moves."""
     from ..env.world.workload import ClusterSpec
-    from .simulation import simulate_days
+    from .simulation import Outputs, simulate_days
 
-    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load)
-    document = simulate_days(workload, planner or ["none", "ads"], spec, episodes, seed, part.value, plot, not as_json)
+    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load, scenario=scenario)
+    names, outputs = planner or ["none", "ads"], Outputs(plot, audits, not as_json)
+    document = simulate_days(workload, names, spec, episodes, seed, part.value, outputs, mode)
     if as_json:
         _print_json(document)
 
@@ -174,6 +200,7 @@ def simulate(
 def train(
     workload: Workload = "synthetic",
     budget_minutes: Budget = 5.0,
+    scenario: ScenarioName = "mixed",
     seed: Seed = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.")] = Path("policy.quell"),
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "cpu",
@@ -183,7 +210,7 @@ def train(
     """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
     from .training import TrainCommand, train_and_export
 
-    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store)
+    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store, scenario)
     outcome = train_and_export(command, is_text=not as_json)
     if as_json:
         _print_json(outcome)
@@ -194,10 +221,11 @@ def evaluate(
     planners: Annotated[
         str, typer.Option(help="Names or bundle paths, separated by commas.")
     ] = "none,spread,ads,clairvoyant",
-    workload: Workload = "synthetic",
+    workload: Days = "synthetic",
     hosts: Hosts = 8,
     vms_per_host: VmsPerHost = 15,
     load: Load = 0.65,
+    scenario: ScenarioName = "ha",
     episodes: Episodes = 20,
     seed: Seed = 1,
     part: Annotated[PartName, typer.Option(help="Part of the trace; policies are trained on `train`.")] = PartName.TEST,
@@ -207,10 +235,36 @@ def evaluate(
     from ..env.world.workload import ClusterSpec
     from .simulation import evaluate_planners
 
-    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load)
+    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load, scenario=scenario)
     document = evaluate_planners(workload, planners.split(","), spec, episodes, seed, part.value, not as_json)
     if as_json:
         _print_json(document)
+
+
+@app.command()
+def audits(
+    file: Annotated[Path, typer.Argument(help="Written by `quell run` or `quell simulate --audits`.")] = Path(
+        "quell-output/audits.jsonl"
+    ),
+    operation: Annotated[str, typer.Option(help="migrate, alert, place, restart, ...: only these.")] = "",
+    since: Annotated[str, typer.Option(help="From this time on: 2026-01-01T12:00, 2026-01-01 or 12:00 (UTC).")] = "",
+    until: Annotated[str, typer.Option(help="Up to this time; a bare date is included.")] = "",
+    planner: Annotated[str, typer.Option("--planner", "-p", help="Only what this planner did.")] = "",
+    vm: Annotated[str, typer.Option(help="Only this VM (or session, or host).")] = "",
+    as_json: Json = False,
+) -> None:
+    """What was done to clusters, when, why, and what it brought: migrations, other tasks, alerts."""
+    from .audits import audits_text, make_filter, read_audits, record_document
+
+    wanted = make_filter(operation, since, until, planner, vm)
+    records = read_audits(file)
+    shown = [record for record in records if wanted.keeps(record)]
+    if as_json:
+        _print_json([record_document(record) for record in shown])
+        return
+    if shown:
+        console.print(audits_text(shown), soft_wrap=True, highlight=False, markup=False)
+    notice(f"{len(shown):,} of {len(records):,} records in {file}")
 
 
 @app.command()

@@ -5,34 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..baseline.nothing import Nothing
+from ..baseline.placement import place_with_room
+from ..env.model.placement import place
+from ..env.model.planner import Planner
+from ..env.world.lifecycle import Placer
 from ..env.world.rounds import EpisodeResult, run_episode
-from ..env.world.split import TracePart
-from ..env.world.workload import ClusterSpec, Episode, build_episode
+from ..env.world.workload import Episode
 from .planners import PlannerFactory
+from .sources import EpisodeSource
 
 SEEDS_PER_SUITE = 100_000  # suites with different seeds share no episode
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Episodes drawn from one part of a trace: which ones is fixed by the seed alone.
+    """Episodes of one source: which ones is fixed by the seed alone.
 
     Attributes:
-        part: the VMs and days they may use.
-        spec: size and load of the clusters.
+        source: where they come from.
         episodes: how many, >= 1.
         seed: of the suite, >= 0.
     """
 
-    part: TracePart
-    spec: ClusterSpec
+    source: EpisodeSource
     episodes: int
     seed: int
 
     def build(self) -> Iterator[Episode]:
         """The episodes, one after another."""
         for i in range(self.episodes):
-            yield build_episode(self.part, self.spec, self.seed * SEEDS_PER_SUITE + i)
+            yield self.source.episode(self.seed * SEEDS_PER_SUITE + i)
+
+
+def placer_of(planner: Planner) -> Placer:
+    """Who places VMs that arrive: others are rearranged to make room, but where nothing is to be moved at all."""
+    return place if isinstance(planner, Nothing) else place_with_room
 
 
 def evaluate(
@@ -50,7 +58,8 @@ def evaluate(
     results: dict[str, list[EpisodeResult]] = {name: [] for name in planners}
     for episode in suite.build():
         for name, factory in planners.items():
-            result = run_episode(episode, factory(episode))
+            planner = factory(episode)
+            result = run_episode(episode, planner, placer=placer_of(planner))
             results[name].append(result)
             if on_episode is not None:
                 on_episode(name, result)

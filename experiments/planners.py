@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..baseline.catalogue import NAMES, make_planner
+from ..baseline.mode import Mode
 from ..env.model.planner import Planner
 from ..env.world.workload import Episode
 
@@ -31,8 +32,12 @@ def planner_for_snapshot(name: str) -> Planner:
     return make_planner(name)
 
 
-def planner_factory(name: str) -> PlannerFactory:
+def planner_factory(name: str, mode: Mode = Mode.ENABLED) -> PlannerFactory:
     """Planners for simulated episodes; the bundle is read once, here.
+
+    Args:
+        name: of the catalogue, or the path of a bundle.
+        mode: of `ads`.
 
     Raises:
         QuellError: the name is unknown, or the bundle cannot be trusted.
@@ -42,7 +47,7 @@ def planner_factory(name: str) -> PlannerFactory:
         return lambda episode: learned
     if name not in NAMES:
         make_planner(name)  # says what is wrong with the name, before any work
-    return lambda episode: make_planner(name, episode)
+    return lambda episode: make_planner(name, episode, mode)
 
 
 def _learned(path: Path, *, is_strict: bool) -> Planner:

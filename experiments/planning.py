@@ -1,18 +1,28 @@
-"""`quell plan` and `quell check`: one snapshot, one plan, and what a person reads of them."""
+"""`quell plan`, `quell place` and `quell check`: one snapshot, one plan, and what a person reads of them."""
 
 from __future__ import annotations
 
+import json
+from difflib import get_close_matches
 from pathlib import Path
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from ..baseline.placement import place_with_room
+from ..baseline.search import SearchLimits
+from ..env.model.cluster import NOWHERE
+from ..env.model.errors import DocumentError
+from ..env.model.files import write_atomically
 from ..env.model.plan import Plan, validate
 from ..env.model.rules import Violation
-from ..env.model.snapshot import read_plan, read_snapshot
+from ..env.model.snapshot import plan_document, read_plan, read_snapshot
 from ..env.model.state import state_of
 from .planners import planner_for_snapshot
+from .terminal import console
+
+PLACEMENT_LIMITS = SearchLimits(nodes=200_000)  # somebody waits, and looks at one answer: a second or two
 
 
 def plan_snapshot(snapshot: Path, planner_name: str) -> Plan:
@@ -23,6 +33,27 @@ def plan_snapshot(snapshot: Path, planner_name: str) -> Plan:
     """
     planner = planner_for_snapshot(planner_name)
     return planner.plan(read_snapshot(snapshot))
+
+
+def place_snapshot(snapshot: Path, vm: str) -> Plan:
+    """Where a VM of a snapshot file starts, and the moves that make room for it; or why no host can take it.
+
+    Raises:
+        QuellError: the snapshot cannot be read, or the VM is unknown, off or on a host already.
+    """
+    cluster = read_snapshot(snapshot)
+    inventory = cluster.inventory
+    if vm not in inventory.vm_index:
+        near = get_close_matches(vm, inventory.vm_index, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise DocumentError(f"{snapshot}: --vm: {vm!r} is no VM of this cluster{hint}")
+    m = inventory.vm_index[vm]
+    if cluster.host_of_M[m] != NOWHERE:
+        host = inventory.hosts[cluster.host_of_M[m]].id
+        raise DocumentError(f"{snapshot}: --vm: {vm!r} is on host {host!r} already, only a VM without a host is placed")
+    if not inventory.vms[m].is_on:
+        raise DocumentError(f"{snapshot}: --vm: {vm!r} is off, only a VM that is on is placed")
+    return place_with_room(cluster, m, PLACEMENT_LIMITS)
 
 
 def check_plan(snapshot: Path, plan: Path) -> tuple[Violation, ...]:
@@ -36,12 +67,24 @@ def check_plan(snapshot: Path, plan: Path) -> tuple[Violation, ...]:
     return validate(state_of(cluster), document, cluster_name=cluster.name)
 
 
+def show_plan(plan: Plan, as_json: bool, output: Path | None) -> None:
+    """Prints a plan, as its document or as tables, and writes the document where somebody asked for that."""
+    document = json.dumps(plan_document(plan), indent=2, allow_nan=False)
+    if output is not None:
+        write_atomically(output, document + "\n")
+    if as_json:
+        print(document)
+    else:
+        console.print(plan_text(plan))
+
+
 def plan_text(plan: Plan) -> Group:
     """The plan as tables: contentions, moves, resizes."""
     moves = f"{len(plan.moves)} move{'' if len(plan.moves) == 1 else 's'}"
-    head = (
-        f"{plan.cluster}: {plan.status} by {plan.planner}, {moves}, {plan.cost_gib:.2f} GiB, {plan.solve_seconds:.3f} s"
-    )
+    what = f"{plan.vm} {plan.status}" if plan.vm else plan.status.value
+    where = f" on {plan.target}" if plan.target else ""
+    by = f"by {plan.planner}, {moves}, {plan.cost_gib:.2f} GiB, {plan.solve_seconds:.3f} s"
+    head = f"{plan.cluster}: {what}{where} {by}"
     parts: list[Text | Table] = [Text(head, style="bold")]
     if plan.reason:
         parts.append(Text(plan.reason))

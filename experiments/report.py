@@ -50,7 +50,7 @@ class RunFacts:
     Attributes:
         workload: as given, such as `bitbrains:2013-8`.
         parts: training, validation and test.
-        cluster: size and load of the clusters.
+        cluster: size, load and scenario of the clusters.
         seed: of everything that is drawn.
         budget_minutes: time allowed for training; None where nothing was trained.
         wall_seconds: time the whole run took.
@@ -204,6 +204,7 @@ def _run_facts(data: ReportData) -> str:
             "Clusters",
             f"{cluster.hosts} hosts, {cluster.vms_per_host} VMs a host, mean CPU load {cluster.load:.0%}{suites}",
         ),
+        ("Scenario", str(cluster.scenario)),
         ("Episodes", f"{data.comparison.episodes}, seeds {_seed_range(data.comparison)}"),
         ("Seed", str(facts.seed)),
         ("Training budget", "none" if facts.budget_minutes is None else f"{facts.budget_minutes:g} minutes"),

@@ -16,9 +16,11 @@ from ..agents.train import TrainedPolicy
 from ..env.model.errors import StoreError
 from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult
+from ..env.world.scenario import MIXED
 from ..env.world.split import PARTS, TracePart
 from ..env.world.traces import part
 from ..env.world.workload import ClusterSpec
+from .audits import write_audits
 from .comparison import Comparison, compare
 from .evaluation import Suite
 from .planners import planner_factory
@@ -26,6 +28,7 @@ from .plots import cost_figure, curves_figure, day_figure, difference_figure, to
 from .provenance import git_commit, versions
 from .report import PartFacts, ReportData, RunFacts, ShownDay, write_report
 from .simulation import load_workload, name_planners, run_suite
+from .sources import TraceDays
 from .terminal import console, notice, print_comparison
 from .tracking import Run, Tracker
 from .training import export_policy, train_watched, training_curves
@@ -44,6 +47,7 @@ class RunConfig:
         workload: `synthetic`, `bitbrains:PATH` or `planetlab:PATH`.
         budget_minutes: time for training.
         hosts, vms_per_host, load: the clusters everything is evaluated on.
+        scenario: what happens on them, in training too.
         episodes: test days, each played by every planner.
         seed: of everything that is drawn.
         output: folder for report, plots and bundle.
@@ -59,6 +63,7 @@ class RunConfig:
     seed: int
     output: str
     store: str
+    scenario: str = MIXED
 
     @property
     def command(self) -> str:
@@ -69,6 +74,7 @@ class RunConfig:
             "hosts": self.hosts,
             "vms-per-host": self.vms_per_host,
             "load": self.load,
+            "scenario": self.scenario,
             "episodes": self.episodes,
             "seed": self.seed,
             "output": self.output,
@@ -84,6 +90,7 @@ class _Job:
     config: RunConfig
     tracker: Tracker
     parts: dict[str, TracePart]
+    spec: ClusterSpec
     suite: Suite
     folder: Path
 
@@ -91,6 +98,11 @@ class _Job:
     def bundle(self) -> Path:
         """Where the policy goes."""
         return self.folder / "policy.quell"
+
+    @property
+    def audits(self) -> Path:
+        """Where the records of all test days go."""
+        return self.folder / "audits.jsonl"
 
 
 def run_main_job(config: RunConfig, *, is_text: bool = True) -> dict[str, Any]:
@@ -100,39 +112,42 @@ def run_main_job(config: RunConfig, *, is_text: bool = True) -> dict[str, Any]:
         QuellError: bad workload or cluster, or the store or the output folder cannot be written: told before any work.
     """
     started = time.monotonic()
-    spec = ClusterSpec(hosts=config.hosts, vms_per_host=config.vms_per_host, load=config.load)
+    spec = ClusterSpec(config.hosts, config.vms_per_host, config.load, scenario=config.scenario)
     folder = _writable_folder(config.output)
     tracker = Tracker(config.store)
     trace = load_workload(config.workload)
     parts = {name: part(trace, name) for name in PARTS}
-    suite = Suite(parts["test"], spec, config.episodes, config.seed)
-    job = _Job(config, tracker, parts, suite, folder)
+    suite = Suite(TraceDays(parts["test"], spec), config.episodes, config.seed)
+    job = _Job(config, tracker, parts, spec, suite, folder)
     with tracker.run("quell run", tags={"quell.workload": config.workload}) as top:
         top.parameters(config)
         results = _simulate(job, top)
         policy = _train(job, top)
         results, manifest = _evaluate(job, top, policy, results)
+        write_audits(job.audits, results)
         comparison = compare(results)
         report = _report(job, top, policy, results, comparison, manifest, time.monotonic() - started)
     if is_text:
         print_comparison(comparison, LEARNED)
-        _print_places(report, job.bundle, tracker.store_uri)
+        _print_places(report, job, tracker.store_uri)
     return comparison.to_json() | {
         "verdict": verdict(comparison, LEARNED),
         "report": str(report),
         "bundle": str(job.bundle),
+        "audits": str(job.audits),
         "store": tracker.store_uri,
         "run_id": top.run_id,
         "wall_seconds": time.monotonic() - started,
     }
 
 
-def _print_places(report: Path, bundle: Path, store_uri: str) -> None:
+def _print_places(report: Path, job: _Job, store_uri: str) -> None:
     """Where everything is, and the commands that show it."""
     lines = (
         "",
         f"report  {report}",
-        f"policy  {bundle}   (quell plan SNAPSHOT --planner {shlex.quote(str(bundle))})",
+        f"policy  {job.bundle}   (quell plan SNAPSHOT --planner {shlex.quote(str(job.bundle))})",
+        f"audits  {job.audits}   (quell audits {shlex.quote(str(job.audits))} --operation migrate)",
         f"runs    mlflow ui --backend-store-uri {shlex.quote(store_uri)}",
     )
     console.print("\n".join(lines), soft_wrap=True, markup=False)
@@ -147,8 +162,8 @@ def how_to_go_on(config: RunConfig) -> str:
         lines.append(
             f"compare the policy in {bundle}: quell evaluate --workload {shlex.quote(config.workload)} "
             f"--planners {shlex.quote(','.join((*BASELINES, str(bundle))))} --hosts {config.hosts} "
-            f"--vms-per-host {config.vms_per_host} --load {config.load:g} --episodes {config.episodes} "
-            f"--seed {config.seed}"
+            f"--vms-per-host {config.vms_per_host} --load {config.load:g} --scenario {config.scenario} "
+            f"--episodes {config.episodes} --seed {config.seed}"
         )
     lines.append(f"do it again: {config.command}")
     return "\n".join(lines)
@@ -168,7 +183,7 @@ def _writable_folder(output: str) -> Path:
 def _simulate(job: _Job, top: Run) -> dict[str, list[EpisodeResult]]:
     """The test days under the planners without learning."""
     with job.tracker.run("simulate", parent=top) as run:
-        run.parameters(job.suite.spec, "cluster")
+        run.parameters(job.spec, "cluster")
         run.parameters({"episodes": job.suite.episodes, "seed": job.suite.seed})
         results = run_suite(job.suite, name_planners(BASELINES), "test days")
         _log_results(run, results)
@@ -177,7 +192,8 @@ def _simulate(job: _Job, top: Run) -> dict[str, list[EpisodeResult]]:
 
 def _train(job: _Job, top: Run) -> TrainedPolicy:
     """A policy from the training part, chosen on the validation part."""
-    config = TrainConfig(seed=job.config.seed, budget_seconds=job.config.budget_minutes * 60)
+    seconds = job.config.budget_minutes * 60
+    config = TrainConfig(seed=job.config.seed, budget_seconds=seconds, scenario=job.config.scenario)
     with job.tracker.run("train", parent=top) as run:
         policy = train_watched(job.parts["train"], job.parts["validation"], config, run, job.bundle)
         figure = curves_figure(training_curves(policy))
@@ -190,14 +206,14 @@ def _evaluate(
     job: _Job, top: Run, policy: TrainedPolicy, baselines: dict[str, list[EpisodeResult]]
 ) -> tuple[dict[str, list[EpisodeResult]], Manifest]:
     """The policy, as it is exported and served, through the same test days; its figures go into the bundle."""
-    export_policy(policy, job.bundle, {"workload": job.suite.part.trace.name})
+    export_policy(policy, job.bundle, {"workload": job.parts["test"].trace.name})
     with job.tracker.run("evaluate", parent=top) as run:
         learned = run_suite(job.suite, {LEARNED: planner_factory(str(job.bundle))}, "test days")
         results = baselines | learned
         _log_results(run, learned)
         comparison = compare(results)
     with job.tracker.run("export", parent=top) as run:
-        metrics = {"workload": job.suite.part.trace.name, "test": _manifest_figures(comparison)}
+        metrics = {"workload": job.parts["test"].trace.name, "test": _manifest_figures(comparison)}
         manifest = export_policy(policy, job.bundle, metrics)
         run.artifact(job.bundle)
         run.tag("quell.weights_sha256", manifest.weights_sha256)
@@ -243,7 +259,7 @@ def _report(
     facts = RunFacts(
         workload=job.config.workload,
         parts=tuple(PartFacts.of(p) for p in job.parts.values()),
-        cluster=job.suite.spec,
+        cluster=job.spec,
         seed=job.config.seed,
         budget_minutes=job.config.budget_minutes,
         wall_seconds=wall_seconds,

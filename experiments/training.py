@@ -15,6 +15,7 @@ from ..agents.manifest import Manifest, ManifestFields
 from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
+from ..env.world.scenario import MIXED
 from ..env.world.split import TracePart
 from ..env.world.traces import part
 from .plots import Curves, Series
@@ -117,6 +118,7 @@ class TrainCommand:
     output: str
     device: str
     store: str
+    scenario: str = MIXED
 
 
 def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str, Any]:
@@ -127,13 +129,18 @@ def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str
     """
     if command.device not in DEVICES:
         raise QuellError(f"--device {command.device}: it must be one of {', '.join(DEVICES)}")
+    config = TrainConfig(
+        seed=command.seed,
+        budget_seconds=command.budget_minutes * 60,
+        device=command.device,
+        scenario=command.scenario,
+    )
     output = Path(command.output)
     if output.suffix != BUNDLE_SUFFIX:
         raise QuellError(f"--output {output}: the name must end in {BUNDLE_SUFFIX}")
     try_out(output)
     tracker = Tracker(command.store)
     trace = load_workload(command.workload)
-    config = TrainConfig(seed=command.seed, budget_seconds=command.budget_minutes * 60, device=command.device)
     with tracker.run("train") as run:
         run.parameters(command, "command")
         policy = train_watched(part(trace, "train"), part(trace, "validation"), config, run, output)

@@ -52,6 +52,61 @@ def test_a_written_plan_passes_check_and_a_changed_one_does_not(
     assert verdict["violations"][0]["rule"] == "R8 no new contention"
 
 
+NEWCOMER = {"id": "vm-9", "host": None, "vcpus": 8, "cpu_demand_cores": 2, "storage_cpu_demand_cores": 0.3}
+
+
+@pytest.fixture
+def busy(document: dict, tmp_path: Path) -> Path:
+    """The example with VMs that wait for a host: one that has room after a move, one too large, one that is off."""
+    document["vms"] += [
+        NEWCOMER | {"memory_gib": 216},
+        NEWCOMER | {"id": "giant", "memory_gib": 300},
+        NEWCOMER | {"id": "off", "memory_gib": 1, "power": "off"},
+    ]
+    path = tmp_path / "busy.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_place_makes_room_and_check_agrees(
+    busy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    out = tmp_path / "placement.json"
+    assert run_cli(monkeypatch, "place", str(busy), "--vm", "vm-9", "--json", "--output", str(out)) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["status"], plan["vm"], plan["target"], plan["cost_gib"]) == ("placed", "vm-9", "host-c", 12)
+    assert [m["reason"] for m in plan["moves"]] == ["makes room on host-c for vm-9"]
+    assert plan == json.loads(out.read_text())
+    assert run_cli(monkeypatch, "check", str(busy), str(out)) == 0
+    out.write_text(json.dumps(plan | {"moves": [], "cost_gib": 0}))
+    capsys.readouterr()
+    assert run_cli(monkeypatch, "check", str(busy), str(out)) == 1
+    assert "R1 memory: vm-9 needs 216.00 GiB, host-c has 212.00 GiB free" in capsys.readouterr().out
+
+
+def test_a_rejected_placement_gives_its_reason_and_exit_code_1(
+    busy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    out = tmp_path / "placement.json"
+    assert run_cli(monkeypatch, "place", str(busy), "--vm", "giant", "--output", str(out)) == 1
+    printed = capsys.readouterr().out
+    assert "giant rejected" in printed and "3 of 3 lack memory" in printed
+    assert json.loads(out.read_text())["target"] is None
+    assert run_cli(monkeypatch, "check", str(busy), str(out)) == 0
+
+
+@pytest.mark.parametrize(
+    ("vm", "told"), [("vm-8", "did you mean 'vm-9'"), ("db-1", "is on host 'host-a' already"), ("off", "is off")]
+)
+def test_place_tells_a_vm_that_cannot_be_placed(
+    vm: str, told: str, busy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert run_cli(monkeypatch, "place", str(busy), "--vm", vm) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {busy}: --vm: ") and printed.err.count("\n") == 1 and told in printed.err
+
+
 @pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "refused"), ("ads", "planned")])
 def test_every_planner_answers(
     planner: str, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -114,6 +169,10 @@ def test_bad_snapshots_give_one_sentence_and_exit_code_2(
         (("simulate", "--workload", "bitbrains:nowhere"), "nowhere"),
         (("simulate", "--workload", "azure"), "azure"),
         (("simulate", "--plot", "day.gif"), ".png"),
+        (("simulate", "--audits", "nowhere/audits.jsonl"), "nowhere/audits.jsonl"),
+        (("simulate", "--planner", "spread", "--mode", "disabled"), "only ads can be disabled"),
+        (("audits",), "quell-output/audits.jsonl: there is no such file"),
+        (("audits", "--since", "noon"), "noon"),
         (("simulate", "--planner", "ads", "--planner", "ads"), "named twice"),
         (("run", "--workload", "planetlab:nowhere"), "nowhere"),
         (("run", "--store", "sqlite:////proc/none/mlflow.db"), "/proc/none"),
