@@ -15,7 +15,7 @@ class EventKind(StrEnum):
     ARRIVAL = "arrival"  # VM: it is powered on and asks for a host
     DEPARTURE = "departure"  # VM: it is powered off and gone
     FAILURE = "failure"  # host: down for `duration_minutes`, then up again, empty
-    MAINTENANCE = "maintenance"  # host: to be emptied; once empty it is serviced for `duration_minutes`, then up again
+    MAINTENANCE = "maintenance"  # host: to be emptied, then serviced for `duration_minutes`, then up again
     SESSION_OPENED = "session-opened"  # session (movable index): its volume group was created or grew
 
 

@@ -24,6 +24,7 @@ class WorldSettings:
     relocalization_share: float = 0.2  # assumed: more storage demand while the cache follows the VM
     relocalization_minutes: int = 15  # assumed
     boot_minutes: int = 1  # assumed: from power-on to service, for VMs that arrive
+    maintenance_notice_minutes: int = 120  # assumed: then a host is serviced, whether or not it has been emptied
     restart_minutes: int = 3  # assumed: to notice that a host has failed, and to start its VMs elsewhere
 
 

@@ -19,8 +19,7 @@ from ..model.rules import check_move
 from ..model.state import State
 from .migration import MoveRecord, Outcome, WorldSettings, migration_seconds
 from .present import Present
-
-TICK_SECONDS = 60.0
+from .tasks import TICK_SECONDS
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Migrations:
             state = self.with_both_sides(self._present.state(minute))
             m, target = dense_move(state, move)
             broken = self._broken(state, m, target, move.source)
-            if self._active and (broken or self._may_crowd_gpus(m, target)):
+            if self._active and (broken or self.may_crowd_gpus(m, target)):
                 return
             if broken:
                 self._drop_queue(now, broken)
@@ -173,7 +172,7 @@ class Migrations:
             return f"{state.inventory.movable_id(m)} is on {state.inventory.hosts[h].id} by now, not on {source}"
         return next(map(str, check_move(state, m, target, is_ha_enforced=self._is_ha_enforced)), "")
 
-    def _may_crowd_gpus(self, m: int, target: int) -> bool:
+    def may_crowd_gpus(self, m: int, target: int) -> bool:
         """Whether a VM with a vGPU is on its way to the host that another one wants to go to."""
         gpu_memory_M = self._present.inventory.gpu_memory_M
         return bool(gpu_memory_M[m] > 0) and any(a.target == target and gpu_memory_M[a.m] > 0 for a in self._active)

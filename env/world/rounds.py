@@ -17,11 +17,10 @@ from ..model.planner import Learner, Planner
 from ..model.state import State, state_of
 from .alerts import Alert, Alerts
 from .costs import CostTerms
-from .lifecycle import Placer
 from .migration import MoveRecord, Outcome, WorldSettings
-from .migrations import TICK_SECONDS
 from .simulator import Simulator
-from .tasks import TaskRecord
+from .tasks import TICK_SECONDS, TaskRecord
+from .waiting import Placer
 from .workload import DAY_MINUTES, Episode
 
 

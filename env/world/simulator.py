@@ -18,11 +18,12 @@ from ..model.placement import place
 from ..model.plan import Plan, validate
 from ..model.rules import Violation, is_ha_binding
 from .costs import CostTerms
-from .lifecycle import Lifecycle, Placer
+from .lifecycle import Lifecycle
 from .migration import MoveRecord, Outcome, WorldSettings
-from .migrations import TICK_SECONDS, Migrations
+from .migrations import Migrations
 from .present import Present
-from .tasks import TaskRecord
+from .tasks import TICK_SECONDS, TaskRecord
+from .waiting import Placer
 from .workload import DAY_MINUTES, Episode
 
 
@@ -115,7 +116,7 @@ class Simulator:
     @property
     def tasks(self) -> list[TaskRecord]:
         """Everything else that was done, in order."""
-        return self._lifecycle.tasks
+        return self._lifecycle.tasks.records
 
     @property
     def waiting_vm_minutes(self) -> int:

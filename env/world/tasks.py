@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ..model.cluster import NOWHERE, Inventory
+
+TICK_SECONDS = 60.0
+
 
 class Operation(StrEnum):
     """Kinds of task. Migrations have records of their own (`MoveRecord`)."""
@@ -49,3 +53,50 @@ class TaskRecord:
     outcome: TaskOutcome = TaskOutcome.DONE
     detail: str = ""
     plan: int = 0
+
+
+class TaskLog:
+    """The tasks of a day so far.
+
+    Args:
+        inventory: names of hosts and movables.
+
+    Attributes:
+        records: in the order in which they were written down.
+    """
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.records: list[TaskRecord] = []
+        self._inventory = inventory
+
+    def movable(
+        self,
+        operation: Operation,
+        m: int,
+        hosts: tuple[int, int],
+        minutes: tuple[int, int],
+        detail: str = "",
+        outcome: TaskOutcome = TaskOutcome.DONE,
+        plan: int = 0,
+    ) -> None:
+        """Writes down what was done to a VM or session.
+
+        Args:
+            hosts: indices before and after, -1 for nowhere.
+            minutes: of the day, from the request to the end.
+        """
+        source, target = (self._inventory.hosts[h].id if h != NOWHERE else "" for h in hosts)
+        start, end = (minute * TICK_SECONDS for minute in minutes)
+        name = self._inventory.movable_id(m)
+        self.records.append(TaskRecord(operation, name, source, target, start, end, outcome, detail, plan))
+
+    def host(self, operation: Operation, h: int, minutes: tuple[int, int], detail: str = "") -> None:
+        """Writes down what happened to a host."""
+        start, end = (minute * TICK_SECONDS for minute in minutes)
+        name = self._inventory.hosts[h].id
+        self.records.append(TaskRecord(operation, name, name, "", start, end, detail=detail))
+
+    def is_rejected(self, m: int) -> bool:
+        """Whether it is written down already that a VM found no host."""
+        name = self._inventory.movable_id(m)
+        return any(task.outcome is TaskOutcome.REJECTED and task.id == name for task in self.records)

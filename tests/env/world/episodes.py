@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from quell.env.model.cluster import NOWHERE, Host, Inventory, PlacementRule, Session, Vm, make_cluster
+from quell.env.model.cluster import NOWHERE, Host, Inventory, PlacementRule, Session, Settings, Vm, make_cluster
 from quell.env.model.plan import Plan, Status, moves_of
 from quell.env.model.state import state_of
 from quell.env.world.events import Event
@@ -89,7 +89,7 @@ def plan_for(simulator: Simulator, *dense: tuple[int, int]) -> Plan:
     return Plan("by hand", "test", Status.PLANNED, "", moves=moves, cost_gib=sum(m.cost_gib for m in moves))
 
 
-def squeezed_episode(growth_gib: float = 20.0, **inventory: object) -> Episode:
+def squeezed_episode(growth_gib: float = 20.0, settings: Settings | None = None) -> Episode:
     """Two hosts of 64 GiB; two overcommit VMs of 48 GiB on the first need 20 GiB each, one more from minute 30.
 
     With the default growth the needs just fit, 60 of 64 GiB, once memory is shared anew.
@@ -101,5 +101,5 @@ def squeezed_episode(growth_gib: float = 20.0, **inventory: object) -> Episode:
         memory_gib=(48, 48, 8),
         host_memory_gib=64.0,
         need_gib={0: 20.0, 1: growing_T},
-        **inventory,
+        settings=settings or Settings(),
     )

@@ -200,6 +200,19 @@ def test_a_host_in_maintenance_is_serviced_once_it_is_empty_and_comes_back() -> 
     assert simulator.evacuation_host_minutes == 11
 
 
+def test_a_host_that_nobody_empties_is_serviced_all_the_same_and_its_vms_are_stopped() -> None:
+    """Two hours of notice from minute 20, then half an hour of service; sessions are directed elsewhere at once."""
+    episode = build_episode(cpu=(5, 5), homes=(0, 1), events=[maintenance(20, 0, 30)], sessions=1)
+    simulator = Simulator(episode)
+    simulator.advance(20 + WorldSettings().maintenance_notice_minutes + 29)
+    assert simulator.evacuation_host_minutes == WorldSettings().maintenance_notice_minutes
+    assert simulator.inventory.hosts[0].state is HostState.DOWN
+    assert simulator.host_of_M.tolist() == [-1, 1, 1]
+    assert simulator.costs.unserved_core_minutes == pytest.approx(29 * 5.5)
+    simulator.advance(2)
+    assert simulator.host_of_M[0] >= 0 and simulator.inventory.hosts[0].state is HostState.UP
+
+
 def test_nothing_arrives_on_a_host_in_maintenance() -> None:
     episode = build_episode(cpu=(5, 30, 3), homes=(0, 1, -1), arriving=[2], events=[maintenance(5, 0), arrival(6, 2)])
     simulator = Simulator(episode)
