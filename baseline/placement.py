@@ -20,7 +20,7 @@ from ..env.model.state import State, state_of
 from .make_room import Room, RoomSolver, blocking_fact, make_room, possible_hosts
 from .search import SearchLimits
 
-LIMITS = SearchLimits(nodes=20_000)
+LIMITS = SearchLimits(nodes=2_000)  # what a simulated day can bear: most that is found is found within it
 Moves = tuple[tuple[int, int], ...]
 
 

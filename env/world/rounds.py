@@ -41,6 +41,8 @@ class EpisodeResult:
         tasks: everything else that was done, in order.
         outcomes: verdicts on the planner's plans, in order; plans late in the day have none.
         alerts: contentions the planner left alone, in order.
+        waiting_vm_minutes: minutes that VMs waited for a host.
+        evacuation_host_minutes: minutes that hosts in maintenance waited to be emptied.
         cluster: the cluster's name.
         midnight: when the day began.
     """
@@ -57,6 +59,8 @@ class EpisodeResult:
     tasks: tuple[TaskRecord, ...] = ()
     outcomes: tuple[PlanOutcome, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    waiting_vm_minutes: int = 0
+    evacuation_host_minutes: int = 0
     cluster: str = ""
     midnight: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -201,6 +205,8 @@ def _result(simulator: Simulator, planner_name: str, supervisor: Supervisor) -> 
         tasks=tuple(simulator.tasks),
         outcomes=tuple(supervisor.outcomes),
         alerts=supervisor.alerts,
+        waiting_vm_minutes=simulator.waiting_vm_minutes,
+        evacuation_host_minutes=simulator.evacuation_host_minutes,
         cluster=simulator.episode.cluster.name,
         midnight=simulator.episode.cluster.time,
     )
