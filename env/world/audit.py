@@ -1,4 +1,4 @@
-"""The audit: one record for everything that was done to a cluster, and for every contention that was left alone."""
+"""The audit: one record for all that was done to a cluster, for what came of each plan, and for each alert."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .migration import MoveRecord
 from .rounds import EpisodeResult
 from .tasks import Operation, TaskRecord
 
-MIGRATE, ALERT = "migrate", "alert"
-OPERATIONS = (MIGRATE, ALERT, *(operation.value for operation in Operation))
+MIGRATE, VERDICT, ALERT = "migrate", "verdict", "alert"
+OPERATIONS = (MIGRATE, VERDICT, ALERT, *(operation.value for operation in Operation))
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class AuditRecord:
         cluster: its name; of a simulated day it tells the day and the seed.
         planner: who planned for the cluster then.
         plan: running number of the executed plan it belongs to, 0 for none.
-        id: the VM, session or host it was done to.
+        id: the VM, session or host it was done to; of a verdict the plan.
         source, target: hosts before and after; "" where there is none.
         cause: why it was done: of a migration the reason in the plan, of an alert the kind of contention.
         outcome: what became of it.
-        effectiveness: measured / predicted relief of a migration; None where there is no verdict.
+        effectiveness: measured / predicted relief of a migration or plan; None where there is no verdict.
         cost_gib: GiB copied, 0 where nothing was.
         duration_seconds: from begin to end; of an alert that lasts to the end of the day 0.
         detail: figures, or why it was not done.
@@ -52,10 +52,11 @@ class AuditRecord:
 
 
 def audit_records(result: EpisodeResult) -> tuple[AuditRecord, ...]:
-    """The records of a day, by time: migrations, other tasks, alerts."""
+    """The records of a day, by time: migrations, verdicts on plans, other tasks, alerts."""
     outcomes = {outcome.plan: outcome for outcome in result.outcomes}
     records = [_of_move(result, move, outcomes.get(move.plan)) for move in result.log]
     records += [_of_task(result, task) for task in result.tasks]
+    records += [_of_verdict(result, outcome) for outcome in result.outcomes]
     records += [_of_alert(result, alert) for alert in result.alerts]
     return tuple(sorted(records, key=lambda record: record.time))
 
@@ -99,6 +100,30 @@ def _of_task(result: EpisodeResult, task: TaskRecord) -> AuditRecord:
         cost_gib=0.0,
         duration_seconds=task.end_seconds - task.start_seconds,
         detail=task.detail,
+    )
+
+
+def _of_verdict(result: EpisodeResult, outcome: PlanOutcome) -> AuditRecord:
+    """The record of what a plan was predicted to keep away and did."""
+    figures = (
+        f"{relief.host} {relief.kind}: {relief.predicted:.2f} predicted, {relief.measured:.2f} measured"
+        for relief in outcome.reliefs
+    )
+    return AuditRecord(
+        time=outcome.ended,
+        operation=VERDICT,
+        cluster=result.cluster,
+        planner=result.planner,
+        plan=outcome.plan,
+        id=f"plan {outcome.plan}",
+        source="",
+        target="",
+        cause="",
+        outcome="none" if outcome.effectiveness is None else "judged",
+        effectiveness=outcome.effectiveness,
+        cost_gib=0.0,
+        duration_seconds=0.0,
+        detail="; ".join(figures),
     )
 
 

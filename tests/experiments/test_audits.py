@@ -27,19 +27,22 @@ MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def a_day(cluster: str = "lab", day: int = 1) -> EpisodeResult:
-    """vm-1 moves at 09:00 in vain and at 15:00 to some avail, vm-2 is powered off at 12:00, an alert at 18:00."""
+    """vm-1 moves at 9 in vain and at 15 to some avail, judged an hour later; vm-2 is off from 12, an alert at 18."""
+    midnight = MIDNIGHT + timedelta(days=day - 1)
     reliefs = tuple(Relief(ContentionKind.CPU, "host-1", 5.0, measured) for measured in (0.0, 4.5))
     return replace(
         make_result(moves=0),
         log=tuple(_moved(plan, hour) for plan, hour in ((1, 9), (2, 15))),
         tasks=(TaskRecord(Operation.POWER_OFF, "vm-2", "host-2", "", 12 * HOUR, 12 * HOUR),),
         outcomes=tuple(
-            PlanOutcome(i, MIDNIGHT, (r,), (MoveOutcome(MoveKind.VM, "vm-1", "host-1", "host-2", (r,)),))
-            for i, r in enumerate(reliefs, start=1)
+            PlanOutcome(
+                i, midnight + timedelta(hours=h), (r,), (MoveOutcome(MoveKind.VM, "vm-1", "host-1", "host-2", (r,)),)
+            )
+            for i, (r, h) in enumerate(zip(reliefs, (10, 16), strict=True), start=1)
         ),
         alerts=(Alert(ContentionKind.CPU, "host-3", 18 * HOUR, 19 * HOUR, "95.0%, threshold 85.0%", "no room"),),
         cluster=cluster,
-        midnight=MIDNIGHT + timedelta(days=day - 1),
+        midnight=midnight,
     )
 
 
@@ -66,29 +69,29 @@ def found(path: Path, **wanted: str) -> list[AuditRecord]:
 
 def test_what_is_written_is_read_again(file: Path) -> None:
     records = read_audits(file)
-    assert records[:4] == audit_records(a_day())
-    assert [r.planner for r in records] == ["ads"] * 8 + ["none"] * 4
+    assert records[:6] == audit_records(a_day())
+    assert [r.planner for r in records] == ["ads"] * 12 + ["none"] * 6
     assert json.loads(file.read_text().splitlines()[0])["time"] == "2026-01-01T09:00:00.000Z"
-    assert [r.effectiveness for r in records[:4]] == [0.0, None, 0.9, None]
+    assert [r.effectiveness for r in records[:6]] == [0.0, 0.0, None, 0.9, 0.9, None]
 
 
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        ({}, 12),
+        ({}, 18),
         ({"operation": "migrate"}, 6),
         ({"operation": "alert"}, 3),
         ({"vm": "vm-2"}, 3),
-        ({"planner": "none"}, 4),
+        ({"planner": "none"}, 6),
         ({"operation": "migrate", "planner": "ads", "vm": "vm-1"}, 4),
-        ({"since": "2026-01-02"}, 4),
-        ({"until": "2026-01-01"}, 8),
-        ({"since": "2026-01-01T12:00"}, 10),
-        ({"since": "2026-01-01T12:00:01"}, 8),
-        ({"since": "2026-01-01T13:00+01:00"}, 10),
-        ({"since": "12:00"}, 9),
-        ({"since": "2026-01-02", "until": "12:00"}, 2),
-        ({"since": "2026-01-01T12:00", "until": "2026-01-02T09:00"}, 7),
+        ({"since": "2026-01-02"}, 6),
+        ({"until": "2026-01-01"}, 12),
+        ({"since": "2026-01-01T12:00"}, 14),
+        ({"since": "2026-01-01T12:00:01"}, 12),
+        ({"since": "2026-01-01T13:00+01:00"}, 14),
+        ({"since": "12:00"}, 12),
+        ({"since": "2026-01-02", "until": "12:00"}, 3),
+        ({"since": "2026-01-01T12:00", "until": "2026-01-02T09:00"}, 9),
     ],
 )
 def test_filters(wanted: dict[str, str], count: int, file: Path) -> None:
@@ -99,7 +102,7 @@ def test_filters(wanted: dict[str, str], count: int, file: Path) -> None:
     ("wanted", "told"),
     [
         ({"operation": "migrat"}, "did you mean 'migrate'"),
-        ({"operation": "xyz"}, "there are migrate, alert, place"),
+        ({"operation": "xyz"}, "there are migrate, verdict, alert, place"),
         ({"since": "noon"}, "--since 'noon' is no time"),
         ({"until": "2026-13-01"}, "--until '2026-13-01' is no time"),
         ({"since": "25:00"}, "--since '25:00'"),
@@ -145,7 +148,7 @@ def test_a_cut_or_foreign_line_is_told_by_file_and_number(line: str, tmp_path: P
 
 def test_a_file_cut_in_its_last_line(file: Path) -> None:
     file.write_text(file.read_text()[:-20])
-    with pytest.raises(QuellError, match="line 12"):
+    with pytest.raises(QuellError, match="line 18"):
         read_audits(file)
 
 
@@ -165,7 +168,7 @@ def test_a_day_of_nothing_is_an_empty_file(tmp_path: Path) -> None:
 def test_the_table_is_aligned_and_has_one_line_a_record(file: Path) -> None:
     records = found(file, planner="none")
     header, *rows = audits_text(records).splitlines()
-    assert len(rows) == 4 and "cluster" not in header
+    assert len(rows) == 6 and "cluster" not in header
     for name, cell in (("operation", "migrate"), ("from", "host-1"), ("outcome", "done"), ("why", "relieves CPU")):
         assert rows[0].index(cell) == header.index(name)
     assert rows[0].index(" 0%") + 3 == header.index("effective") + len("effective")
@@ -204,4 +207,4 @@ class TestCommand:
         assert run_cli(monkeypatch, "audits", str(file), "--vm", "vm-1", "--since", "12:00") == 0
         printed = capsys.readouterr()
         assert len(printed.out.splitlines()) == 1 + 3
-        assert f"3 of 12 records in {file}" in printed.err
+        assert f"3 of 18 records in {file}" in printed.err

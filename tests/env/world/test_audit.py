@@ -21,7 +21,10 @@ def play(*events: Event, planner: Ads | None = None, **episode: object) -> Episo
 
 def test_a_migration_with_cause_and_effectiveness() -> None:
     result = play()
-    (record,) = audit_records(result)
+    record, verdict = audit_records(result)
+    assert (verdict.operation, verdict.plan, verdict.id) == ("verdict", 1, "plan 1")
+    assert verdict.effectiveness == record.effectiveness
+    assert verdict.detail == "host-0 cpu: 6.00 predicted, 6.00 measured", "40 cores, threshold 34"
     assert record.effectiveness == pytest.approx(1.0, abs=1e-3)
     assert record == AuditRecord(
         time=result.midnight,
