@@ -1,10 +1,9 @@
-"""Learning from the teacher: days are played by a mixture of teacher, student and chance, every decision met is
-labelled with the true worth of every slot, and the scorer learns to choose what is worth most.
+"""Learning from the teacher: days are played in worker processes, and the scorer learns to choose what is worth most.
 
 The loss is the expected worth of the scorer's choice, exact because all slots are labelled, with a little entropy: a
 policy gradient without noise. Of what the teacher's choices win on unseen days, students of the same 40,000 decisions
 realised 56 % by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a softmax
-over worths. Shapes: N decisions, S slots, F and C features.
+over worths.
 """
 
 from __future__ import annotations
@@ -15,129 +14,22 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch as th
 
-from ..env.gym.features import SCHEMA, features
 from ..env.gym.generator import Generator
-from ..env.gym.shortlist import shortlist
-from ..env.gym.view import look_at
-from ..env.world.migration import WorldSettings
-from ..env.world.simulator import Simulator
-from ..env.world.workload import Episode
+from .days import Behaviour, Decisions, Scores, play_day
 from .network import CandidateScorer
-from .teacher import Teacher
 
 GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.2
 LEAST_STEPS = 100
 ENTROPY_WEIGHT = 0.1  # host-minutes per nat: keeps the policy from being surer than its data
 WORTH_LIMIT = 100.0  # host-minutes; labels are clipped to it so that no freak minute rules the fit
-
-
-@dataclass(frozen=True, eq=False)
-class Decisions:
-    """Decisions and what each slot was worth.
-
-    Attributes:
-        candidates: shape (N, S, F), float16 to save memory.
-        context: shape (N, C).
-        mask: allowed slots; shape (N, S).
-        worth: true worth of each slot, host-minutes; shape (N, S).
-    """
-
-    candidates: npt.NDArray[np.float16]
-    context: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-    worth: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.context)
-
-    @staticmethod
-    def joined(parts: Sequence[Decisions]) -> Decisions:
-        """All decisions of several days."""
-        return Decisions(
-            np.concatenate([p.candidates for p in parts]),
-            np.concatenate([p.context for p in parts]),
-            np.concatenate([p.mask for p in parts]),
-            np.concatenate([p.worth for p in parts]),
-        )
-
-
-@dataclass(frozen=True)
-class Behaviour:
-    """How a day of data is played.
-
-    Attributes:
-        student_share: share of days the student plays, where there is one; the teacher plays the others.
-        idle_share: share of days on which nothing is moved, so that heavy contention is seen as well.
-        noise: probability of a random choice instead, in half of the days.
-        slots: K, length of the shortlist.
-        plan_limit: moves of one plan at most.
-        world: constants of migration.
-    """
-
-    student_share: float = 0.5
-    idle_share: float = 0.15
-    noise: float = 0.15
-    slots: int = 64
-    plan_limit: int = 8
-    world: WorldSettings = WorldSettings()
-
-
-Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(candidates (S, F), context (C,), mask (S,)) -> score per slot (S,)."""
-
-
-def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng: np.random.Generator) -> Decisions:
-    """One day by one kind of player, every decision labelled by the teacher."""
-    is_idle = rng.random() < behaviour.idle_share
-    player = student if student is not None and rng.random() < behaviour.student_share else None
-    noise = behaviour.noise if rng.random() < 0.5 else 0.0
-    simulator = Simulator(episode, behaviour.world)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    while not simulator.is_done:
-        if not simulator.is_busy:
-            view = look_at(simulator.cluster())
-            teacher = Teacher.at(episode, simulator.minute, view, behaviour.world)
-            while len(view.moves) < behaviour.plan_limit:
-                listed = shortlist(view, behaviour.slots)
-                if listed.is_empty:
-                    break
-                candidates_SF, context_C = features(view, listed)
-                worth_S = teacher.worth_S(listed)
-                found.append((candidates_SF.astype(np.float16), context_C, listed.mask_S, worth_S))
-                scores_S = worth_S if player is None else player(candidates_SF, context_C, listed.mask_S)
-                slot = int(np.argmax(np.where(listed.mask_S, scores_S, -np.inf)))
-                if rng.random() < noise:
-                    slot = int(rng.choice(np.flatnonzero(listed.mask_S)))
-                move = None if is_idle else listed.move(slot)
-                if move is None:
-                    break
-                view, teacher = view.after(*move), teacher.after(*move)
-            simulator.execute(view.plan("data"))
-        simulator.advance(episode.inventory.settings.round_minutes)
-    return _stacked(found, behaviour.slots + 1)
-
-
-def _stacked(found: Sequence[tuple[np.ndarray, ...]], slots: int) -> Decisions:
-    """Recorded decisions as arrays; a quiet day has none."""
-    if not found:
-        F, C = len(SCHEMA.candidate), len(SCHEMA.context)
-        return Decisions(
-            np.zeros((0, slots, F), np.float16),
-            np.zeros((0, C), np.float32),
-            np.zeros((0, slots), np.bool_),
-            np.zeros((0, slots), np.float32),
-        )
-    return Decisions(*(np.stack(column) for column in zip(*found, strict=True)))
 
 
 # ---- many days, in worker processes

@@ -24,6 +24,7 @@ from ..env.model.plan import Plan, Status, moves_of, validate
 from ..env.model.planner import Planner
 from ..env.model.state import State
 from .bundle import Bundle
+from .evacuation import evacuation_plan
 
 PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
 
@@ -77,6 +78,10 @@ class LearnedPlanner:
     Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's,
     and that one, should it break a rule too, by no move at all. The reason says so.
 
+    To empty a host in maintenance is an order, not a trade-off: while such a host is not empty, the fallback's plan is
+    the answer, which resolves every contention too and can move VMs that R5 ties to one another. The policy is asked
+    only where the fallback finds no plan.
+
     Attributes:
         bundle: the policy.
         fallback: the rules that answer where the policy may not; `ads` where None.
@@ -102,6 +107,8 @@ class LearnedPlanner:
         """The plan without its contentions and its time."""
         if self.is_strict and not found:
             return self._plan(view, Status.NO_CONTENTION, "no host is contended")
+        if (ordered := evacuation_plan(cluster, view.state, self._rules, must_resolve=self.is_strict)) is not None:
+            return replace(ordered, planner=self.name)
         after, choices = choose_moves(view, self._logits, slots=self.bundle.manifest.shortlist_size)
         if self.is_strict and (left := int(np.count_nonzero(unresolved_H(after.state)))):
             hosts = f"{left} contended host{'' if left == 1 else 's'}"
@@ -111,6 +118,11 @@ class LearnedPlanner:
         if broken:
             return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
         return plan
+
+    @property
+    def _rules(self) -> Planner:
+        """The rules that answer where the policy may not."""
+        return self.fallback or Ads(is_interactive=self.is_strict)
 
     def _logits(
         self, candidates: npt.NDArray[np.float32], context: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
@@ -136,7 +148,7 @@ class LearnedPlanner:
 
     def _fall_back(self, cluster: Cluster, view: PlanView, why: str) -> Plan:
         """The fallback's plan where it is valid, else none."""
-        rules = self.fallback or Ads(is_interactive=self.is_strict)
+        rules = self._rules
         plan = rules.plan(cluster)
         reason = f"{why}, so {rules.name} answers: {plan.reason}"
         broken = validate(view.state, plan, must_resolve=self.is_strict)

@@ -15,6 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from ..baseline.placement import place_with_room
 from ..env.gym.cluster_env import ClusterEnv
 from ..env.gym.generator import Generator
 from .config import TrainConfig
@@ -53,7 +54,7 @@ def improve(
         device: where to compute.
         is_time_up: whether to stop.
     """
-    envs = DummyVecEnv([lambda: ClusterEnv(generator, slots=config.slots) for _ in range(ENVS)])
+    envs = DummyVecEnv([lambda: ClusterEnv(generator, slots=config.slots, placer=place_with_room) for _ in range(ENVS)])
     model = MaskablePPO(
         ScorerPolicy,
         envs,

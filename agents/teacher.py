@@ -1,8 +1,8 @@
 """The teacher: what every move on the shortlist is really worth, told by the future of a training day.
 
 The student sees history features only; what of the future shows in them is what it can learn. Worth is counted in
-host-minutes: core-minutes of the cost, net of what the move itself costs, per mean CPU capacity of a host, so that
-clusters of all sizes speak in one scale. *stop* is worth 0.
+host-minutes: core-minutes of overload, unserved demand and swap avoided, net of what the move itself costs, per mean
+CPU capacity of a host, so that clusters of all sizes speak in one scale. *stop* is worth 0.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Teacher:
         episode: Episode, minute: int, view: PlanView, world: WorldSettings, horizon_minutes: int = HORIZON_MINUTES
     ) -> Teacher:
         """The teacher for a round that starts with this view."""
-        foresight = foresee(episode, minute, view.state.host_of_M, horizon_minutes)
+        foresight = foresee(episode, minute, view.state, horizon_minutes)
         cores = float(episode.cluster.inventory.capacity_HR[:, CPU].mean())
         return Teacher(foresight, move_price_M(view.state, world), cores)
 

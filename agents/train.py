@@ -27,7 +27,8 @@ from ..env.gym.generator import TraceGenerator
 from ..env.model.errors import QuellError
 from ..env.world.split import TracePart
 from .config import TrainConfig
-from .imitation import Behaviour, Collector, Decisions, fit
+from .days import Behaviour, Decisions
+from .imitation import Collector, fit
 from .network import CandidateScorer
 from .reinforce import improve
 from .validation import Validation

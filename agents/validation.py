@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..baseline.ads import Ads
 from ..baseline.nothing import Nothing
+from ..baseline.placement import place_with_room
 from ..env.gym.view import look_at
 from ..env.model.cluster import Cluster
 from ..env.model.plan import Plan
@@ -15,7 +17,9 @@ from ..env.world.rounds import run_episode
 from ..env.world.split import TracePart
 from ..env.world.workload import ClusterSpec, Episode, build_episode
 from .config import TrainConfig
-from .imitation import Scores, scores_of
+from .days import Scores
+from .evacuation import evacuation_plan
+from .imitation import scores_of
 from .network import CandidateScorer
 from .planner import choose_moves
 
@@ -24,7 +28,10 @@ SEED = 7_000_000  # of the validation days: the same ones for every training
 
 @dataclass(frozen=True, eq=False)
 class ScoredPlanner:
-    """The greedy policy of a scorer in training; served policies are `LearnedPlanner`s."""
+    """The greedy policy of a scorer in training; served policies are `LearnedPlanner`s.
+
+    As there, a host in maintenance is emptied by the rules.
+    """
 
     scores: Scores
     slots: int
@@ -33,8 +40,9 @@ class ScoredPlanner:
 
     def plan(self, cluster: Cluster) -> Plan:
         """The moves with the best scores."""
-        view, _ = choose_moves(look_at(cluster), self.scores, slots=self.slots)
-        return view.plan(self.name)
+        before = look_at(cluster)
+        ordered = evacuation_plan(cluster, before.state, Ads())
+        return ordered or choose_moves(before, self.scores, slots=self.slots)[0].plan(self.name)
 
 
 class Validation:
@@ -57,7 +65,7 @@ class Validation:
         started = time.monotonic()
         device = next(scorer.parameters()).device
         planner = ScoredPlanner(scores_of(scorer.cpu()), self._slots)
-        results = [run_episode(episode, planner) for episode in self._episodes]
+        results = [run_episode(episode, planner, placer=place_with_room) for episode in self._episodes]
         scorer.to(device)
         self.seconds = time.monotonic() - started
         cost = float(np.sum([r.costs.total for r in results]))

@@ -1,18 +1,23 @@
 """The clairvoyant planner: a yardstick that knows the trace's future, and that everybody can be measured by.
 
-Every round it takes the move with the greatest net worth over its horizon (core-minutes of overload and unserved demand
-avoided on the true demand, less the GiB to copy and the cores the copy keeps busy), again and again, until no move is
-worth its cost. It keeps R1-R8 like everyone, on the estimate by which all plans are judged. Greedy, so no lower bound.
+Every round it takes the move with the greatest net worth over its horizon (core-minutes of overload, unserved demand
+and swap avoided on the true demand, less the GiB to copy and the cores the copy keeps busy), again and again, until no
+move is worth its cost. It keeps R1-R8 like everyone, on the estimate by which all plans are judged. Greedy, so no lower
+bound.
+
+A host in maintenance is emptied first, whatever that is worth. VMs that R5 ties to one another on their host stay, as
+they cannot be moved one at a time; with such VMs on it a host is not emptied by this planner.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ..env.model.cluster import CPU, Array, Cluster
+from ..env.model.cluster import CPU, NOWHERE, Array, BoolArray, Cluster, HostState
 from ..env.model.contention import contentions
 from ..env.model.cost import migration_cost_M
 from ..env.model.plan import Plan, Status, moves_of
@@ -27,6 +32,14 @@ HORIZON_MINUTES = (
 )
 PLAN_LIMIT = 8  # moves of one plan: about four minutes of the fifteen of a round
 MINIMUM_WORTH = 1.0  # core-minutes a move must win
+
+
+class _Choice(NamedTuple):
+    """A move and its net worth, core-minutes."""
+
+    m: int
+    target: int
+    worth: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,58 +65,77 @@ class Clairvoyant:
         started = time.perf_counter()
         state = state_of(cluster)
         minute = round((cluster.time - self.episode.cluster.time).total_seconds() / 60)
-        moves, worth = self._choose(state, minute)
+        chosen = self._choose(state, minute)
         found = contentions(state)
         seconds = time.perf_counter() - started
-        if not moves:
+        if not chosen:
             status = Status.REFUSED if found else Status.NO_CONTENTION
             reason = "no move is worth its cost" if found else "no host is contended and none is worth relieving early"
             return Plan(cluster.name, self.name, status, reason, found, solve_seconds=seconds)
-        reasons = [f"avoids {core_minutes:.0f} core-minutes net of its cost" for core_minutes in worth]
-        made = moves_of(state, moves, reasons)
+        made = moves_of(state, [(c.m, c.target) for c in chosen], [_reason(state, c) for c in chosen])
         total_gib = sum(move.cost_gib for move in made)
-        reason = f"worth {sum(worth):.0f} core-minutes in the next {self.horizon_minutes} minutes"
+        worth = sum(c.worth for c in chosen)
+        reason = f"worth {worth:.0f} core-minutes in the next {self.horizon_minutes} minutes"
         return Plan(
             cluster.name, self.name, Status.PLANNED, reason, found, made, cost_gib=total_gib, solve_seconds=seconds
         )
 
-    def _choose(self, state: State, minute: int) -> tuple[list[tuple[int, int]], list[float]]:
-        """Moves (m, target) and what each is worth, core-minutes."""
-        foresight = foresee(self.episode, minute, state.host_of_M, self.horizon_minutes)
+    def _choose(self, state: State, minute: int) -> list[_Choice]:
+        """The moves, in order."""
+        foresight = foresee(self.episode, minute, state, self.horizon_minutes)
         price_M = move_price_M(state, self.world)
         is_free_M = ~bound_M(state)
         is_ha_enforced = is_ha_binding(state)
-        moves: list[tuple[int, int]] = []
-        worth: list[float] = []
-        while len(moves) < self.plan_limit:
-            best = self._best(state, foresight, price_M, is_free_M, is_ha_enforced)
+        chosen: list[_Choice] = []
+        while len(chosen) < self.plan_limit:
+            is_leaving_M, is_costly_M = sources(state, is_free_M, foresight.host_cost_H() > 0)
+            best = self._best(state, foresight, price_M, is_leaving_M, is_ha_enforced, -np.inf)
+            best = best or self._best(state, foresight, price_M, is_costly_M, is_ha_enforced, MINIMUM_WORTH)
             if best is None:
                 break
-            m, target, net = best
-            moves.append((m, target))
-            worth.append(net)
-            state, foresight = state.moved(m, target), foresight.moved(m, target)
-            is_free_M[m] = False  # once a plan
-        return moves, worth
+            chosen.append(best)
+            state, foresight = state.moved(best.m, best.target), foresight.moved(best.m, best.target)
+            is_free_M[best.m] = False  # once a plan
+        return chosen
 
     def _best(
-        self, state: State, foresight: Foresight, price_M: Array, is_free_M: np.ndarray, is_ha_enforced: bool
-    ) -> tuple[int, int, float] | None:
-        """The most valuable allowed move, or None where none is worth its cost."""
-        costs_something_H = foresight.host_cost_H() > 0
-        is_source_M = is_free_M & (state.host_of_M >= 0)
-        is_source_M[is_source_M] &= costs_something_H[state.host_of_M[is_source_M]]
+        self,
+        state: State,
+        foresight: Foresight,
+        price_M: Array,
+        is_source_M: BoolArray,
+        is_ha_enforced: bool,
+        least_worth: float,
+    ) -> _Choice | None:
+        """The most valuable allowed move of some movables, or None where none is worth enough."""
+        if not is_source_M.any():
+            return None
         movables, targets = np.nonzero(allowed_moves_MH(state) & is_source_M[:, None])
         if movables.size == 0:
             return None
         net_N = foresight.relief(movables, targets) - price_M[movables]
         for n in np.argsort(-net_N, kind="stable"):
-            if net_N[n] < MINIMUM_WORTH:
+            if net_N[n] < least_worth:
                 return None
             m, target = int(movables[n]), int(targets[n])
             if not is_ha_enforced or not check_move(state, m, target, is_ha_enforced=True):
-                return m, target, float(net_N[n])
+                return _Choice(m, target, float(net_N[n]))
         return None
+
+
+def sources(state: State, is_free_M: BoolArray, is_costly_H: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """Free movables on hosts in maintenance, and those on hosts that cost something; each of shape (M,)."""
+    is_there_M = is_free_M & state.inventory.is_on_M & (state.host_of_M != NOWHERE)
+    is_leaving_M = is_there_M & state.inventory.is_maintenance_H[state.host_of_M]
+    return is_leaving_M, is_there_M & is_costly_H[state.host_of_M]
+
+
+def _reason(state: State, choice: _Choice) -> str:
+    """Why a move is part of the plan."""
+    host = state.inventory.hosts[state.host_of_M[choice.m]]
+    if host.state is HostState.MAINTENANCE:
+        return f"empties {host.id}, which is in maintenance"
+    return f"avoids {choice.worth:.0f} core-minutes net of its cost"
 
 
 def move_price_M(state: State, world: WorldSettings) -> Array:

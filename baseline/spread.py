@@ -2,7 +2,9 @@
 
 Modelled on the published idea of distributed resource schedulers: every round, as long as a move lowers the standard
 deviation of host utilization by a minimum gain, take the one that lowers it most; a fixed number of moves a round at
-most.
+most. What must leave its host leaves first, whatever it does to the balance: all of a host in maintenance, and VMs of a
+host whose memory is overfull, until it is not. VMs that R5 ties to one another on their host stay, as they cannot be
+moved one at a time; with such VMs on it a host is not emptied by this planner.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..env.model.cluster import CPU, STORAGE, Array, Cluster
-from ..env.model.contention import contentions
+from ..env.model.cluster import CPU, MEMORY, STORAGE, Array, BoolArray, Cluster
+from ..env.model.contention import contentions, must_leave_M
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
 from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
@@ -47,12 +49,13 @@ class Spread:
         reasons: list[str] = []
         state, is_free_M, is_ha_enforced = before, ~bound_M(before), is_ha_binding(before)
         while len(moves) < self.plan_limit:
-            best = self._best(state, is_free_M, is_ha_enforced)
+            leaving = self._best(state, is_free_M & must_leave_M(state), is_ha_enforced, -np.inf)
+            best = leaving or self._best(state, is_free_M, is_ha_enforced, self.minimum_gain)
             if best is None:
                 break
             m, target, gain = best
             moves.append((m, target))
-            reasons.append(f"lowers the imbalance by {gain:.4f}")
+            reasons.append(_reason(state, m) if leaving else f"lowers the imbalance by {gain:.4f}")
             state = state.moved(m, target)
             is_free_M[m] = False  # once a plan
         seconds = time.perf_counter() - started
@@ -74,19 +77,32 @@ class Spread:
             solve_seconds=seconds,
         )
 
-    def _best(self, state: State, is_free_M: np.ndarray, is_ha_enforced: bool) -> tuple[int, int, float] | None:
-        """The allowed move that lowers the imbalance most, or None where none does by enough."""
-        movables, targets = np.nonzero(allowed_moves_MH(state) & is_free_M[:, None])
+    def _best(
+        self, state: State, is_source_M: BoolArray, is_ha_enforced: bool, least_gain: float
+    ) -> tuple[int, int, float] | None:
+        """The allowed move of some movables that lowers the imbalance most, or None where none does by enough."""
+        if not is_source_M.any():
+            return None
+        movables, targets = np.nonzero(allowed_moves_MH(state) & is_source_M[:, None])
         if movables.size == 0:
             return None
         gain_N = gains(state, movables, targets)
         for n in np.argsort(-gain_N, kind="stable"):
-            if gain_N[n] < self.minimum_gain:
+            if gain_N[n] < least_gain:
                 return None
             m, target = int(movables[n]), int(targets[n])
             if not is_ha_enforced or not check_move(state, m, target, is_ha_enforced=True):
                 return m, target, float(gain_N[n])
         return None
+
+
+def _reason(state: State, m: int) -> str:
+    """Why a movable must leave its host."""
+    h = int(state.host_of_M[m])
+    host = state.inventory.hosts[h].id
+    if state.inventory.is_maintenance_H[h]:
+        return f"empties {host}, which is in maintenance"
+    return f"relieves the memory of {host}, of which {state.utilization_HR[h, MEMORY]:.1%} is needed"
 
 
 def imbalance(state: State) -> float:

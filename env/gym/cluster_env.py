@@ -10,15 +10,19 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from ..model.cluster import BoolArray
+from ..model.placement import place
 from ..model.planner import Planner
 from ..model.rules import Violation
 from ..world.costs import CostTerms
 from ..world.migration import WorldSettings
 from ..world.simulator import Simulator
+from ..world.waiting import Placer
 from .features import LIMIT, SCHEMA, features
 from .generator import Generator, TraceGenerator
-from .render import Scene, render_image, render_text
+from .picture import render_image
+from .render import render_text
 from .reward import REWARD_TERMS, Rewards, Twin, reward_scale, reward_terms
+from .scene import Scene
 from .shortlist import SLOTS, Shortlist, all_pairs, is_quiet, shortlist
 from .view import PlanView, look_at
 
@@ -32,9 +36,21 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
 
     ## Description
     Demand of VMs changes minute by minute; hosts whose CPU or storage controllers are asked for more than a threshold
-    cost, and so does every GiB moved. Once a round (15 minutes) the agent puts a plan together, one move a step; *stop*
-    has it carried out, and time goes on to the next round. Moves take time, two at once; while some are under way no
-    plan is asked for.
+    cost, and so do memory that is swapped out, demand that is not served, and every GiB moved. Once a round (15
+    minutes) the agent puts a plan together, one move a step; *stop* has it carried out, and time goes on to the next
+    round. Moves take time, two at once; while some are under way no plan is asked for.
+
+    What else can happen depends on the generator; nothing of it depends on the agent, only what it leads to:
+
+    * VMs arrive and leave; sessions are opened. Hosts for them are not the agent's to choose: the placer finds one, or
+      the VM waits and is unserved. `info["waiting_vms"]` counts those that wait.
+    * Hosts fail and come back, empty. VMs that are restarted after failures (`ha`) go to others at once where there is
+      room; the rest wait for their host.
+    * Hosts are to be serviced: the agent has two hours to empty them. Whatever is still there then is stopped, and
+      unserved until the host is back.
+    * Memory of VMs may be overcommitted: every host shares its memory anew every two minutes, and what is needed above
+      it is swapped out.
+    * VMs may have vGPUs, which bind them to hosts with room on a GPU; memory may be reserved for restarts (R7).
 
     ## Action space
     `Discrete(K + 1)`: 0 is *stop*, k > 0 the move in slot k of the shortlist (K = 64 by default). Empty slots are
@@ -45,7 +61,8 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
     ## Observation space
     `Dict`: `candidates` (K + 1, F), the features of stop and of each move; `context` (C,), those of the cluster;
     `mask` (K + 1,), 1 = allowed. The names of the features are in `quell.env.gym.features.SCHEMA`; all are free of
-    scale and lie in [-5, 5].
+    scale and lie in [-5, 5]. They show telemetry of the past, the states of hosts, what is short and what is reserved;
+    of what is yet to happen they show nothing.
 
     ## Rewards
     The cost avoided since the last step against a twin that lives through the same day: (cost of the twin - own cost) /
@@ -63,7 +80,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
     ## Information
     `minute` of the day; `costs` and `twin_costs` of the day so far (`CostTerms`); `rewards`; `moves` handed to the
     hosts with this step, and the `violations` for which they were refused (none, as long as masks are kept);
-    `is_masked_action`.
+    `is_masked_action`; `waiting_vms`, how many VMs are on and have no host.
 
     ## Arguments
     `reset(options={"generator": ...})` changes the generator from then on. To the constructor:
@@ -74,13 +91,15 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         slots: K, the number of moves on offer at most.
         plan_limit: moves of one plan at most; the last one has the plan carried out.
         skip_quiet_rounds: whether time goes on by itself while there is nothing to choose: no host is near a threshold
-            in any scenario of the outlook, or no move is allowed. Rewards of the rounds passed over add up.
+            in any scenario of the outlook, none lacks memory or is to be emptied, or no move is allowed. Rewards of the
+            rounds passed over add up.
         twin: planner that the twin follows; None: it does nothing.
-        world: constants of migration.
+        world: constants of migration and of starting VMs.
+        placer: finds hosts for VMs that arrive, on the twin's day too; by default without rearranging others.
         render_mode: `ansi` (text) or `rgb_array` (picture).
 
     ## Version history
-    * v0: first version.
+    * v0: first version; features of schema 2 (memory, GPUs, HA, who waits) since failures, arrivals and maintenance.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
@@ -95,6 +114,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         skip_quiet_rounds: bool = True,
         twin: Planner | None = None,
         world: WorldSettings | None = None,
+        placer: Placer = place,
         render_mode: str | None = None,
     ) -> None:
         if action not in ("shortlist", "pairs"):
@@ -115,7 +135,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         self._generator = generator if generator is not None else TraceGenerator()
         self._offer = shortlist if action == "shortlist" else all_pairs
         self._slots, self._plan_limit, self._skip_quiet_rounds = slots, plan_limit, skip_quiet_rounds
-        self._twin_planner, self._world = twin, world
+        self._twin_planner, self._world, self._placer = twin, world, placer
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -133,8 +153,8 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         episode = self._generator(self.np_random)
         self._round_minutes = episode.cluster.inventory.settings.round_minutes
         self._scale = reward_scale(episode.cluster.inventory, self._round_minutes)
-        self._simulator = Simulator(episode, self._world)
-        self._twin = Twin(episode, self._world, self._twin_planner)
+        self._simulator = Simulator(episode, self._world, self._placer)
+        self._twin = Twin(episode, self._world, self._twin_planner, self._placer)
         self._booked = (CostTerms(), CostTerms())  # costs of twin and own day that rewards have been given for
         self._course = [(0, 0.0, 0.0)]
         if self._is_settled():
@@ -239,6 +259,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
             "moves": moves,
             "violations": violations,
             "is_masked_action": False,
+            "waiting_vms": self._view.round.waiting_count,
         }
 
 

@@ -1,7 +1,7 @@
 """What a policy sees: F numbers for every candidate move, C for the cluster; all scale-free, finite and clipped.
 
 CPU and storage are given as *pressure*: demand / (threshold x capacity), so 1 is the threshold, whatever the settings.
-Memory is memory in use / memory. Everything else is a share, a ratio or the logarithm of one, so one network serves
+Memory is memory needed / memory. Everything else is a share, a ratio or the logarithm of one, so one network serves
 clusters of every size. Raise the version of `SCHEMA` whenever a feature keeps its name and changes its meaning.
 
 Shapes: N candidates that are not empty, S = K + 1 slots with stop, F and C features, D the four sides (source before
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..model.cluster import MEMORY, Array, IntArray
 from ..model.contention import unevacuated_H, unresolved_H
 from ..world.migration import WorldSettings
+from .scarcity import CANDIDATE_NAMES, CONTEXT_NAMES, scarcity_of_cluster, scarcity_of_moves
 from .schema import FeatureSchema
 from .shortlist import Kind, Shortlist
 from .view import BLOCKS, TREND, WEIGHT_B, PlanView
@@ -33,7 +34,7 @@ _STATISTICS = ("trend", "high", "excess")  # trend estimate; 80 % quantile of th
 _RESOURCES = ("cpu", "storage")
 
 SCHEMA = FeatureSchema(
-    version="1",
+    version="2",
     candidate=(
         "is_stop",
         "is_relief",
@@ -58,6 +59,7 @@ SCHEMA = FeatureSchema(
         "cost_to_host",  # GiB / mean memory of a host
         "cost_to_mean",  # log of GiB / mean migration cost
         "migration_rounds",  # expected duration in rounds
+        *CANDIDATE_NAMES,
     ),
     context=(
         "contended_share",  # of the hosts
@@ -82,6 +84,7 @@ SCHEMA = FeatureSchema(
         "candidates",  # share of the slots
         "time_sin",
         "time_cos",
+        *CONTEXT_NAMES,
     ),
 )
 
@@ -140,6 +143,7 @@ def move_features(view: PlanView, movable_N: IntArray, target_N: IntArray, kind_
         cost_N / fixed.mean_host_gib,
         np.log(ratio_N),
         (_WORLD.base_seconds + _WORLD.seconds_per_gib * cost_N) / ROUND_SECONDS,
+        *scarcity_of_moves(view, movable_N, source_N, target_N).T,
     ]
     return np.stack(columns, axis=1)
 
@@ -153,18 +157,19 @@ def stop_features(context_C: Array) -> Array:
 
 
 def context_features(view: PlanView, share_of_slots: float) -> Array:
-    """Features of the cluster, not yet clipped; shape (C,).
+    """Features of the cluster, not yet clipped; pressures and memory are those of its U hosts that are up; shape (C,).
 
     Args:
         share_of_slots: share of the slots that hold a candidate.
     """
-    fixed = view.round
+    fixed, up = view.round, view.round.up
     hosts = fixed.inventory.host_count
-    trend_HJ = view.used_HJB[..., TREND] / fixed.threshold_HJ
-    memory_H = view.state.used_HR[:, MEMORY] / fixed.inventory.capacity_HR[:, MEMORY]
-    trend_J, outlook_J = total_excess(view.used_HJB, fixed.threshold_HJ)
-    removed_J = total_excess(fixed.used_HJB, fixed.threshold_HJ)[1] - outlook_J
-    slope_J, _ = trends(view.used_HJB.sum(axis=0) / fixed.threshold_HJ.sum(axis=0)[:, None])
+    used_UJB, threshold_UJ = view.used_HJB[up], fixed.threshold_HJ[up]
+    trend_UJ = used_UJB[..., TREND] / threshold_UJ
+    memory_U = (view.state.used_HR[:, MEMORY] / fixed.inventory.capacity_HR[:, MEMORY])[up]
+    trend_J, outlook_J = total_excess(used_UJB, threshold_UJ)
+    removed_J = total_excess(fixed.used_HJB[up], threshold_UJ)[1] - outlook_J
+    slope_J, _ = trends(used_UJB.sum(axis=0) / threshold_UJ.sum(axis=0)[:, None])
     contended = int(np.count_nonzero(unresolved_H(view.state)))
     moves = len(view.moves)
     angle = 2 * np.pi * (fixed.time.hour * 60 + fixed.time.minute) / 1440
@@ -172,20 +177,21 @@ def context_features(view: PlanView, share_of_slots: float) -> Array:
         [
             contended / hosts,
             contended / (contended + 2),
-            *np.stack([trend_HJ.mean(axis=0), trend_HJ.max(axis=0)], axis=1).ravel(),
-            memory_H.mean(),
-            memory_H.max(),
+            *np.stack([trend_UJ.mean(axis=0), trend_UJ.max(axis=0)], axis=1).ravel(),
+            memory_U.mean(),
+            memory_U.max(),
             *trend_J,
             *outlook_J,
             *removed_J,
             slope_J[0],
-            trend_HJ[:, 0].std(),
+            trend_UJ[:, 0].std(),
             np.count_nonzero(unevacuated_H(view.state)) / hosts,
             moves / (moves + 4),
             view.moved_gib / fixed.mean_host_gib,
             share_of_slots,
             np.sin(angle),
             np.cos(angle),
+            *scarcity_of_cluster(view),
         ]
     )
 
@@ -245,12 +251,13 @@ def _bounded(values: Array) -> Float32Array:
 
 
 _WORLD = WorldSettings()  # its measured constants; dirty pages lengthen a migration by a few per cent only
-# Stop takes over what remains: of each resource the highest pressure and the excess, as source before and after.
+# Stop takes over what remains: of each resource the highest pressure and the excess, and the swap, as source before and
+# after.
 _STOP_PAIRS = [
     (f"{resource}_{statistic}_{side}", f"{resource}_{value}")
     for resource in _RESOURCES
     for statistic, value in (("trend", "max"), ("excess", "excess_outlook"))
     for side in _SIDES[:2]
-]
+] + [(f"swap_{side}", "swap_share") for side in _SIDES[:2]]
 _STOP_TAKES_F = [SCHEMA.candidate.index(candidate) for candidate, _ in _STOP_PAIRS]
 _STOP_FROM_C = [SCHEMA.context.index(context) for _, context in _STOP_PAIRS]

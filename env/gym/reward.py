@@ -15,10 +15,10 @@ from ..model.cluster import CPU, Inventory
 from ..model.placement import place
 from ..model.planner import Planner
 from ..world.costs import CostTerms
-from ..world.lifecycle import Placer
 from ..world.migration import WorldSettings
 from ..world.rounds import Supervisor
 from ..world.simulator import Simulator
+from ..world.waiting import Placer
 from ..world.workload import Episode
 
 REWARD_SHARE = 0.01  # a reward of 1 is one per cent of all CPU offered in a round

@@ -22,10 +22,11 @@ from enum import IntEnum
 import numpy as np
 
 from ..model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, BoolArray, IntArray
+from ..model.contention import must_leave_M
 from ..model.rules import allowed_moves_MH, check_move
 from ..model.state import State
-from .headroom import keeps_reservation_MH, must_pack_gpus
-from .view import TREND, WEIGHT_B, PlanView
+from .headroom import keeps_reservation_MH, must_be_searched_M
+from .view import TREND, WEIGHT_B, PlanView, RoundView
 
 SLOTS = 64  # K
 NEAR = 0.9  # of a threshold: while no host is above it in any scenario, the round is quiet; assumed
@@ -88,25 +89,28 @@ def shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
     if is_quiet(view):
         return _listed(np.zeros((0, 3), dtype=np.int64), slots)
     state, fixed = view.state, view.round
-    must_search = fixed.is_ha_enforced and must_pack_gpus(state)
     allowed_MH = allowed_moves_MH(state)
-    if fixed.is_ha_enforced and not must_search:
-        allowed_MH &= keeps_reservation_MH(state)
+    must_search_M = must_be_searched_M(state) & fixed.is_ha_enforced
+    if fixed.is_ha_enforced:
+        allowed_MH &= keeps_reservation_MH(state, view.slack) | must_search_M[:, None]
     gain_M = gain_of_leaving(view)
-    room_M = room_for(ranked(gain_M, fixed.cost_M, is_hot_M(view), HOT_ROWS), gain_M, state)
+    room_M = room_for(ranked(gain_M, fixed, is_hot_M(view), HOT_ROWS), gain_M, state)
     kind_M = kinds(view, room_M)
     is_wanted_M = fixed.is_free_M & (state.host_of_M == fixed.start.host_of_M) & allowed_MH.any(axis=1)
-    relief = ranked(gain_M, fixed.cost_M, is_wanted_M, RELIEF_ROWS)
+    relief = ranked(gain_M, fixed, is_wanted_M, RELIEF_ROWS)
     is_wanted_M[relief] = False
-    room = ranked(room_M, fixed.cost_M, is_wanted_M, ROOM_ROWS)
+    room = ranked(room_M, fixed, is_wanted_M, ROOM_ROWS)
 
     rows = np.concatenate([relief, room])
     badness_NH = target_badness(rows, view)
     badness_NH[~allowed_MH[rows]] = np.inf
     row_P, target_P = diagonal(badness_NH, np.concatenate([np.arange(relief.size), np.arange(room.size)]), slots)
     picks_P3 = np.stack([rows[row_P], target_P, kind_M[rows[row_P]]], axis=1)
-    if must_search:
-        picks_P3 = picks_P3[[not check_move(state, m, h, is_ha_enforced=True) for m, h, _ in picks_P3.tolist()]]
+    if must_search_M.any():
+        is_kept_P = [
+            not (must_search_M[m] and check_move(state, m, h, is_ha_enforced=True)) for m, h, _ in picks_P3.tolist()
+        ]
+        picks_P3 = picks_P3[np.array(is_kept_P, dtype=np.bool_)]
     return _listed(picks_P3, slots)
 
 
@@ -135,7 +139,10 @@ def all_pairs(view: PlanView, slots: int) -> Shortlist:
 
 
 def is_quiet(view: PlanView) -> bool:
-    """Whether no host is over or near a threshold in any scenario, none is overfull and none to be emptied."""
+    """Whether no host is near a threshold in any scenario, none lacks memory and none is to be emptied.
+
+    A host that swaps although the needs fit is quiet: its memory is shared anew within minutes, without a move.
+    """
     return not near_H(view).any() and not must_leave_M(view.state).any()
 
 
@@ -187,21 +194,10 @@ def excess(pressure_XJB: Array) -> Array:
     return np.asarray(np.maximum(over, 0.0, out=over) @ WEIGHT_B)
 
 
-def must_leave_M(state: State) -> BoolArray:
-    """Movables on hosts in maintenance, and those with memory on hosts whose memory is overfull; shape (M,)."""
-    inventory = state.inventory
-    is_overfull_H = inventory.is_up_H & (state.used_HR[:, MEMORY] > inventory.limit_HR[:, MEMORY])
-    is_placed_M = state.host_of_M != NOWHERE
-    leaves_M = inventory.is_maintenance_H[state.host_of_M] | (
-        is_overfull_H[state.host_of_M] & (state.demand_MR[:, MEMORY] > 0)
-    )
-    return np.asarray(leaves_M & is_placed_M)
-
-
-def ranked(gain_M: Array, cost_M: Array, is_possible_M: BoolArray, rows: int) -> IntArray:
+def ranked(gain_M: Array, fixed: RoundView, is_possible_M: BoolArray, rows: int) -> IntArray:
     """The movables with some gain, at most `rows`, by gain / sqrt(cost): halfway between gain and gain per GiB."""
     some = np.flatnonzero((gain_M > 0) & is_possible_M)
-    worth_N = gain_M[some] / np.sqrt(cost_M[some] + COST_SHARE * cost_M.mean() + TOLERANCE)
+    worth_N = gain_M[some] / np.sqrt(fixed.cost_M[some] + COST_SHARE * fixed.mean_cost_gib + TOLERANCE)
     return np.asarray(some[np.argsort(-worth_N, kind="stable")[:rows]])
 
 
@@ -223,7 +219,7 @@ def room_for(hot: IntArray, gain_M: Array, state: State) -> Array:
         fits_GM &= short_GH[:, host_M] <= state.demand_MR[:, r]
     is_place_GH &= inventory.is_allowed_MH[hot] & inventory.is_up_H
     is_place_GH[np.arange(hot.size), host_M[hot]] = False
-    fits_GM &= is_place_GH[:, host_M]
+    fits_GM &= is_place_GH[:, host_M] & (host_M != NOWHERE)
     return np.where(fits_GM, gain_M[hot][:, None], 0.0).max(axis=0, initial=0.0)
 
 

@@ -14,12 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
-from ..model.cluster import CPU, NOWHERE, STORAGE, Array, BoolArray, Cluster, Inventory, read_only
+from ..model.cluster import CPU, NOWHERE, STORAGE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
 from ..model.cost import migration_cost_M
 from ..model.plan import Plan, Status, moves_of
 from ..model.rules import bound_M, is_ha_binding
 from ..model.state import State, state_of
-from .headroom import restart_slack
+from .headroom import Slack, restart_slack
 
 DEMAND_RESOURCES = [CPU, STORAGE]  # axis J
 BLOCKS = 12  # of the last hour
@@ -75,7 +75,31 @@ class RoundView:
         """Whether R7 binds the plan: `is_ha_binding(start)`, decided by the quick restart plan where that succeeds."""
         if not self.inventory.high_availability.is_guaranteed:
             return False
-        return restart_slack(self.start) is not None or is_ha_binding(self.start)
+        return self.slack is not None or is_ha_binding(self.start)
+
+    @cached_property
+    def slack(self) -> Slack | None:
+        """What the HA reservation leaves free before any move; None where it is not guaranteed or not known."""
+        return restart_slack(self.start) if self.inventory.high_availability.is_guaranteed else None
+
+    @cached_property
+    def waiting_count(self) -> int:
+        """VMs that are on and on no host."""
+        V = self.inventory.vm_count
+        return int(np.count_nonzero(self.inventory.is_on_M[:V] & (self.start.host_of_M[:V] == NOWHERE)))
+
+    @cached_property
+    def is_overcommit_M(self) -> BoolArray:
+        """VMs whose memory is overcommitted; shape (M,)."""
+        is_overcommit_M = np.zeros(self.inventory.movable_count, dtype=np.bool_)
+        is_overcommit_M[: self.inventory.vm_count] = self.inventory.is_overcommit_V
+        return read_only(is_overcommit_M, dtype=np.bool_)
+
+    @cached_property
+    def up(self) -> IntArray | slice:
+        """Hosts that are up; all of them where none is, so that there is something to take a mean of."""
+        is_up_H = self.inventory.is_up_H
+        return slice(None) if is_up_H.all() or not is_up_H.any() else np.flatnonzero(is_up_H)
 
     @cached_property
     def mean_host_gib(self) -> float:
@@ -104,6 +128,13 @@ class PlanView:
     state: State
     used_HJB: Array
     moves: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def slack(self) -> Slack | None:
+        """What the HA reservation leaves free after the moves; None where R7 does not bind or it is not known."""
+        if not self.round.is_ha_enforced:
+            return None
+        return restart_slack(self.state) if self.moves else self.round.slack
 
     @cached_property
     def moved_gib(self) -> float:

@@ -92,6 +92,17 @@ def unevacuated_H(state: State) -> BoolArray:
     return state.inventory.is_maintenance_H & (np.bincount(running, minlength=state.inventory.host_count) > 0)
 
 
+def must_leave_M(state: State) -> BoolArray:
+    """What runs on hosts in maintenance, and what needs memory on hosts whose memory is overfull; shape (M,)."""
+    inventory = state.inventory
+    is_overfull_H = inventory.is_up_H & (state.used_HR[:, MEMORY] > inventory.limit_HR[:, MEMORY])
+    is_placed_M = state.host_of_M != NOWHERE
+    leaves_M = inventory.is_maintenance_H[state.host_of_M] | (
+        is_overfull_H[state.host_of_M] & (state.demand_MR[:, MEMORY] > 0)
+    )
+    return np.asarray(leaves_M & is_placed_M & inventory.is_on_M)
+
+
 def _over_threshold(state: State) -> tuple[tuple[ContentionKind, BoolArray], tuple[ContentionKind, BoolArray]]:
     """Up hosts over the CPU and over the storage threshold, each of shape (H,)."""
     settings, is_up_H = state.inventory.settings, state.inventory.is_up_H

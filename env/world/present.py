@@ -99,7 +99,8 @@ class Present:
             return need_V
         need_V = need_V.copy()
         at = self.episode.history_minutes + minute - 1
-        need_V[self.overcommit] = self.episode.memory_VN[self.overcommit, at]
+        most = self.episode.inventory.memory_configured_V[self.overcommit]
+        need_V[self.overcommit] = np.minimum(self.episode.memory_VN[self.overcommit, at], most)
         return need_V
 
     def share(self, minute: int, reserved_gib_H: Array, given_gib: Mapping[int, float] | None = None) -> None:

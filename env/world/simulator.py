@@ -241,7 +241,8 @@ class Simulator:
             need_VT = np.repeat(self._present.need_V(self.minute)[vms, None], end - self.minute, axis=1)
         else:
             window = slice(self.episode.history_minutes + self.minute, self.episode.history_minutes + end)
-            need_VT = self.episode.memory_VN[vms, window].astype(np.float64)
+            most_V1 = self.episode.inventory.memory_configured_V[vms, None]
+            need_VT = np.minimum(self.episode.memory_VN[vms, window].astype(np.float64), most_V1)
         swap_VT = np.maximum(need_VT - self._present.physical_V[vms, None], 0.0)
         np.add.at(swap_TH.T, self._present.host_of_M[vms], swap_VT)
         return swap_TH

@@ -18,11 +18,13 @@ from quell.env.model.cluster import read_only
 from quell.env.model.plan import Plan, Status, moves_of
 from quell.env.model.state import state_of
 from quell.env.world.costs import CostTerms
+from quell.env.world.events import Event, EventKind
 from quell.env.world.migration import WorldSettings
 from quell.env.world.simulator import Simulator
 from quell.env.world.synthetic import synthetic_trace
 from quell.env.world.traces import part
 from quell.env.world.workload import ClusterSpec, Episode, build_episode
+from tests.env.world.episodes import squeezed_episode
 
 INSTANT = WorldSettings(base_seconds=0, seconds_per_gib=0, relocalization_share=0)  # moves without duration
 PART = part(synthetic_trace(0), "train")
@@ -92,6 +94,30 @@ class TestToy:
         view = look_at(toy().cluster)
         slow = Teacher.at(toy(), 0, view, WorldSettings())
         assert slow.worth_S(offer((1, 1)))[1] < teacher_at(toy()).worth_S(offer((1, 1)))[1]
+
+
+class TestSwap:
+    def test_swap_to_come_counts_like_overload(self) -> None:
+        """From minute 30 host-0 lacks 4 GiB: half an hour of it is avoided for the 20 GiB to copy."""
+        episode = squeezed_episode(growth_gib=28.0)
+        assert teacher_at(episode).worth_S(offer((0, 1)))[1] == pytest.approx((30 * 4 - 20) / 40)
+
+    def test_it_is_what_the_simulator_meters(self) -> None:
+        """Hosts share memory anew every two minutes, so that they lag behind a need that leaps."""
+        episode = squeezed_episode(growth_gib=28.0)
+        simulator = Simulator(episode, INSTANT)
+        avoided = cost_after(simulator, [], 60) - cost_after(simulator, [(0, 1)], 60)
+        worth = teacher_at(episode).worth_S(offer((0, 1)))[1] * 40
+        assert avoided.swap_gib_minutes > 110
+        assert worth == pytest.approx(avoided.total, abs=25)
+
+    def test_who_is_on_is_what_the_view_says(self) -> None:
+        """vm-2, which would overload host-1 with the others, has left before: its demand is not counted."""
+        episode = replace(toy(), events=(Event(10, EventKind.DEPARTURE, 2),))
+        simulator = Simulator(episode, INSTANT)
+        simulator.advance(15)
+        teacher = Teacher.at(episode, 15, look_at(simulator.cluster()), INSTANT)
+        assert teacher.foresight.used_HJB[1].sum() == 0
 
 
 class TestAgainstTheSimulator:

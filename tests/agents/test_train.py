@@ -12,7 +12,8 @@ import pytest
 import torch as th
 
 from quell.agents import imitation
-from quell.agents.imitation import Behaviour, Collector, Decisions, Scores, expected_worth, fit, play_day, scores_of
+from quell.agents.days import Behaviour, Decisions, Scores, play_day
+from quell.agents.imitation import Collector, expected_worth, fit, scores_of
 from quell.agents.network import MASKED_LOGIT, CandidateScorer
 from quell.agents.reinforce import improve
 from quell.agents.train import TrainConfig, TrainedPolicy, train
@@ -173,8 +174,8 @@ class TestLearningOnTheToy:
         assert toy_cost(scores_of(scorer)) < 1.5 * TOY_OPTIMUM
 
     def test_ppo_reaches_it_from_a_policy_that_never_moves(self) -> None:
-        scorer = make_scorer(seed=5)
-        assert toy_cost(scores_of(scorer)) == 1440
+        scorers = (make_scorer(seed=seed) for seed in range(20))
+        scorer = next(scorer for scorer in scorers if toy_cost(scores_of(scorer)) == 1440)
         config = TrainConfig(
             slots=TOY_SLOTS, ppo_rollout=64, ppo_batch_size=64, ppo_learning_rate=1e-3, ppo_kl=0.2, ppo_updates=5
         )

@@ -47,7 +47,8 @@ def random_hosts(rng: np.random.Generator) -> tuple[Host, ...]:
 
 
 def random_vms(rng: np.random.Generator, count: int, has_gpus: bool) -> tuple[Vm, ...]:
-    """VMs of many sizes; some off, some with a vGPU, some not restarted after a failure."""
+    """VMs of many sizes; some off, some with a vGPU, some overcommitted, some not restarted after a failure."""
+    overcommit_share = rng.choice([0.0, 0.5])
     return tuple(
         Vm(
             f"vm-{v}",
@@ -56,6 +57,7 @@ def random_vms(rng: np.random.Generator, count: int, has_gpus: bool) -> tuple[Vm
             is_on=bool(rng.random() < 0.9),
             gpu=GpuProfile("A", float(rng.choice(GPU_SIZES))) if has_gpus and rng.random() < 0.2 else None,
             is_ha=bool(rng.random() < 0.8),
+            is_overcommit=bool(rng.random() < overcommit_share),
         )
         for v in range(count)
     )
@@ -78,7 +80,9 @@ def build_random_cluster(seed: int) -> Cluster:
     rng = np.random.default_rng(seed)
     hosts = random_hosts(rng)
     vms = random_vms(rng, int(rng.integers(0, 5 * len(hosts))), has_gpus=rng.random() < 0.3)
-    sessions = tuple(Session(f"session-{s}", "group") for s in range(int(rng.integers(0, 4))))
+    sessions = tuple(
+        Session(f"session-{s}", "group", is_on=bool(rng.random() < 0.8)) for s in range(int(rng.integers(0, 4)))
+    )
     ha = HighAvailability(is_guaranteed=bool(rng.random() < 0.5), host_failures=int(rng.integers(1, 3)))
     inventory = Inventory(hosts, vms, sessions, random_rules(rng, hosts, vms), high_availability=ha)
     M, minutes = len(vms) + len(sessions), int(rng.choice([1, 7, 60, 120]))
@@ -90,7 +94,10 @@ def build_random_cluster(seed: int) -> Cluster:
             np.nan
         )  # a VM that is new, or has no sample yet
     host_of_M = rng.integers(-1 if rng.random() < 0.3 else 0, len(hosts), size=M)
-    return make_cluster(inventory, host_of_M, cpu_VT, storage_MT)
+    need_V = inventory.memory_configured_V * rng.uniform(0.2, 1.0, size=len(vms))
+    swap_V = need_V * rng.choice([0.0, 0.3], size=len(vms))
+    memory = {"memory_usage_V": need_V - swap_V, "memory_swap_V": swap_V}
+    return make_cluster(inventory, host_of_M, cpu_VT, storage_MT, **memory)
 
 
 @pytest.fixture(scope="session")

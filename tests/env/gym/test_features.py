@@ -233,6 +233,8 @@ def scaled(cluster: Cluster, factor: float) -> Cluster:
         inventory=replace(inventory, hosts=hosts, vms=vms),
         cpu_samples_VT=times(cluster.cpu_samples_VT, factor),
         storage_samples_MT=times(cluster.storage_samples_MT, factor),
+        memory_usage_V=times(cluster.memory_usage_V, factor),
+        memory_swap_V=times(cluster.memory_swap_V, factor),
     )
 
 

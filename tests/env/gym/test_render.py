@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from quell.env.gym.cluster_env import ClusterEnv
 from quell.env.gym.generator import ToyGenerator, TraceGenerator
+from quell.env.world.events import Event, EventKind
+from tests.env.world.episodes import build_episode
+
+TROUBLE = (
+    Event(5, EventKind.FAILURE, 0, 60),
+    Event(5, EventKind.MAINTENANCE, 2, 60),
+    Event(10, EventKind.ARRIVAL, 2),
+)
 
 
 def toy(render_mode: str | None) -> ClusterEnv:
@@ -56,6 +65,52 @@ doing nothing              0.0        0.0        0.0        0.0        0.0"""
         assert len({row.index("|") for row in rows}) == 1
 
 
+class TestStates:
+    """host-0 has failed, host-2 is to be emptied; vm-2, too large for anybody, waits."""
+
+    def env(self, render_mode: str, *, is_calm: bool = False) -> ClusterEnv:
+        events = () if is_calm else TROUBLE
+        episode = build_episode(
+            cpu=(5, 5, 5), homes=(0, 2, -1), memory_gib=(8, 8, 300), arriving=[2], hosts=3, events=events
+        )
+        env = ClusterEnv(lambda rng: episode, render_mode=render_mode, skip_quiet_rounds=False)
+        env.reset(seed=0)
+        env.step(0)
+        return env
+
+    def test_text_names_states_and_who_waits(self) -> None:
+        text = without_end_spaces(self.env("ansi").render())
+        rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("host-")}
+        assert rows["host-0"].endswith("0%    down")
+        assert rows["host-2"].endswith("3%    maintenance") and "!" in rows["host-2"]
+        assert "without a host: vm-2\n" in text
+
+    def test_text_of_a_calm_day_says_nothing_of_it(self) -> None:
+        text = self.env("ansi", is_calm=True).render()
+        assert "down" not in text and "maintenance" not in text and "without a host" not in text
+
+    def test_of_many_only_the_first_are_named(self) -> None:
+        arrivals = [Event(5, EventKind.ARRIVAL, v) for v in range(1, 12)]
+        episode = build_episode(
+            cpu=(5.0,) * 12,
+            homes=(0,) + (-1,) * 11,
+            memory_gib=(8,) + (300,) * 11,
+            arriving=list(range(1, 12)),
+            events=arrivals,
+        )
+        env = ClusterEnv(lambda rng: episode, render_mode="ansi", skip_quiet_rounds=False)
+        env.reset(seed=0)
+        env.step(0)
+        assert "vm-7, vm-8 and 3 more\n" in env.render()
+
+    def test_the_picture_shows_it(self) -> None:
+        """Names of hosts get longer, so the day begins further right; the title says who waits."""
+        marked, plain = self.env("rgb_array").render(), self.env("rgb_array", is_calm=True).render()
+        ends = [int(np.flatnonzero(is_ink(picture[:25]).any(axis=0)).max()) for picture in (marked, plain)]
+        assert ends[0] > ends[1]
+        assert (marked[30:] != plain[30:]).any()
+
+
 class TestPicture:
     def test_it_shows_the_day_so_far(self) -> None:
         env = toy("rgb_array")
@@ -96,6 +151,11 @@ def share_of_red(image: np.ndarray) -> float:
     """Share of the pixels that are clearly red."""
     red, green, blue = (image[..., c].astype(int) for c in range(3))
     return float(((red - green > 60) & (red - blue > 60)).mean())
+
+
+def is_ink(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Pixels that are dark."""
+    return picture.sum(axis=2) < 300
 
 
 def without_end_spaces(text: str) -> str:
