@@ -64,20 +64,20 @@ class Ads:
         state = state_of(cluster, self.estimate)
         found = contentions(state)
         if not found:
-            reason = "no host is above its thresholds and none swaps"
-            return self._answer(cluster, Status.NO_CONTENTION, reason, started)
+            return uncontended(self.name, cluster, started)
         if self.mode is Mode.DISABLED:
             reason = f"disabled: {_count(len(found), 'contention')} found, nothing is moved"
-            return self._answer(cluster, Status.REFUSED, reason, started, found)
+            return self._refrained(cluster, found, reason, started)
         price_M = self.record.price_M(state, found, cluster.time)
         result = search(state, self._limits(state), price_M)
         if result.moves is None:
-            reason = f"{_count(len(found), 'contention')} cannot all be resolved: {result.reason}"
-            return self._answer(cluster, Status.REFUSED, reason, started, found)
+            is_proven = result.is_proven_refusal
+            return unresolved(self.name, cluster, found, result.reason, started, proven=is_proven)
         if why := self.record.why_refrain(state, found, result.moves, cluster.time):
-            return self._answer(cluster, Status.REFUSED, why, started, found)
+            return self._refrained(cluster, found, why, started)
         known = result.reason if price_M is None else f"{result.reason}, by {PRICES}"
-        return self._planned(cluster, state, found, result.moves, known, started)
+        is_proven = result.is_proven_optimal and price_M is None  # by prices, a dearer plan may have won
+        return planned(self.name, cluster, state, found, result.moves, known, started, proven=is_proven)
 
     def learn(self, outcome: PlanOutcome) -> None:
         """Takes over the verdict on one of its plans."""
@@ -93,43 +93,70 @@ class Ads:
             return self.limits
         return SearchLimits(INTERACTIVE_NODES, state.inventory.settings.solve_limit_seconds)
 
-    def _planned(
-        self,
-        cluster: Cluster,
-        state: State,
-        found: tuple[Contention, ...],
-        dense: Sequence[tuple[int, int]],
-        known: str,
-        started: float,
-    ) -> Plan:
-        """The plan for moves that were found, and what is known about its cost."""
-        moves = moves_of(state, dense, move_reasons(state, dense, found))
-        after = state
-        for m, target in dense:
-            after = after.moved(m, target)
-        resized = resizes(state, after)
-        deeds = [_count(len(moves), "move")] if moves else []
-        deeds += [_count(len(resized), "resize")] if resized else []
-        cost_gib = sum(move.cost_gib for move in moves)
-        reason = f"{' and '.join(deeds)} ({cost_gib:.1f} GiB) for {_count(len(found), 'contention')}; {known}"
-        return Plan(
-            cluster=cluster.name,
-            planner=self.name,
-            status=Status.PLANNED,
-            reason=reason,
-            contentions=found,
-            moves=moves,
-            resizes=resized,
-            cost_gib=cost_gib,
-            solve_seconds=time.perf_counter() - started,
-        )
-
-    def _answer(
-        self, cluster: Cluster, status: Status, reason: str, started: float, found: tuple[Contention, ...] = ()
-    ) -> Plan:
-        """A plan without moves."""
+    def _refrained(self, cluster: Cluster, found: tuple[Contention, ...], reason: str, started: float) -> Plan:
+        """No moves though there are contentions."""
         seconds = time.perf_counter() - started
-        return Plan(cluster.name, self.name, status, reason, found, solve_seconds=seconds)
+        return Plan(cluster.name, self.name, Status.REFUSED, reason, found, solve_seconds=seconds)
+
+
+def planned(
+    planner: str,
+    cluster: Cluster,
+    state: State,
+    found: tuple[Contention, ...],
+    dense: Sequence[tuple[int, int]],
+    known: str,
+    started: float,
+    *,
+    proven: bool,
+) -> Plan:
+    """The plan for moves that were found.
+
+    Args:
+        planner: the name of who found them.
+        cluster, state: before the plan.
+        found: the contentions that the moves resolve.
+        dense: (movable, target) in order.
+        known: what is known about their cost, a clause.
+        started: when the planner was asked, by `time.perf_counter`.
+        proven: whether no valid plan is cheaper for certain.
+    """
+    moves = moves_of(state, dense, move_reasons(state, dense, found))
+    after = state
+    for m, target in dense:
+        after = after.moved(m, target)
+    resized = resizes(state, after)
+    deeds = [_count(len(moves), "move")] if moves else []
+    deeds += [_count(len(resized), "resize")] if resized else []
+    cost_gib = sum(move.cost_gib for move in moves)
+    reason = f"{' and '.join(deeds)} ({cost_gib:.1f} GiB) for {_count(len(found), 'contention')}; {known}"
+    return Plan(
+        cluster=cluster.name,
+        planner=planner,
+        status=Status.PLANNED,
+        reason=reason,
+        contentions=found,
+        moves=moves,
+        resizes=resized,
+        cost_gib=cost_gib,
+        solve_seconds=time.perf_counter() - started,
+        proven=proven,
+    )
+
+
+def unresolved(
+    planner: str, cluster: Cluster, found: tuple[Contention, ...], why: str, started: float, *, proven: bool
+) -> Plan:
+    """The refusal of a plan, for a reason that is a clause; whether it is proven that there is none."""
+    reason = f"{_count(len(found), 'contention')} cannot all be resolved: {why}"
+    seconds = time.perf_counter() - started
+    return Plan(cluster.name, planner, Status.REFUSED, reason, found, solve_seconds=seconds, proven=proven)
+
+
+def uncontended(planner: str, cluster: Cluster, started: float) -> Plan:
+    """The plan where nothing is contended."""
+    reason = "no host is above its thresholds and none swaps"
+    return Plan(cluster.name, planner, Status.NO_CONTENTION, reason, solve_seconds=time.perf_counter() - started)
 
 
 def move_reasons(state: State, dense: Sequence[tuple[int, int]], found: Sequence[Contention]) -> list[str]:

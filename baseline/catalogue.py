@@ -13,7 +13,7 @@ from .mode import Mode
 from .nothing import Nothing
 from .spread import Spread
 
-NAMES = ("none", "spread", "ads", "clairvoyant")
+NAMES = ("none", "spread", "ads", "exact", "clairvoyant")
 
 
 def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.ENABLED) -> Planner:
@@ -22,7 +22,7 @@ def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.EN
     Args:
         name: one of `NAMES`.
         episode: the day that is played. The clairvoyant planner needs it; without one somebody waits for a single
-            plan, so `ads` searches as long as the settings allow.
+            plan, so `ads` searches, and `exact` proves, as long as the settings allow.
         mode: of `ads`; the others know only one.
 
     Raises:
@@ -34,6 +34,10 @@ def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.EN
         return Spread()
     if name == "ads":
         return Ads(is_interactive=episode is None, mode=mode)
+    if name == "exact":
+        from .exact import Exact  # here, so that the others do not wait for OR-tools
+
+        return Exact(is_interactive=episode is None)
     if name == "clairvoyant":
         if episode is None:
             raise QuellError("planner 'clairvoyant' needs a simulated day whose future it knows; a snapshot has none")

@@ -51,6 +51,8 @@ class Plan:
     """What a planner wants: ordered moves, or the reason why there are none.
 
     A placement (`placed` or `rejected`) names the VM it is about: its moves make room, then the VM starts on `target`.
+    `proven` says of a `planned` plan whether it is proven that no valid plan is cheaper, and of a `refused` one that
+    there is none; None where nobody asked.
     """
 
     cluster: str
@@ -64,10 +66,11 @@ class Plan:
     solve_seconds: float = 0.0
     vm: str = ""
     target: str = ""
+    proven: bool | None = None
 
     def without_moves(self, status: Status, reason: str) -> Plan:
         """The same plan with its moves taken back."""
-        return replace(self, status=status, reason=reason, moves=(), resizes=(), cost_gib=0.0)
+        return replace(self, status=status, reason=reason, moves=(), resizes=(), cost_gib=0.0, proven=None)
 
 
 def dense_move(state: State, move: Move) -> tuple[int, int]:

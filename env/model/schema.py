@@ -164,6 +164,7 @@ class PlanDocument(Document):
     contentions: list[ContentionDocument] = []
     moves: list[MoveDocument] = []
     cost_gib: NotNegative = 0.0
+    proven: bool | None = None
     resizes: list[ResizeDocument] = []
     solve_seconds: NotNegative = 0.0
 

@@ -86,6 +86,7 @@ def read_plan(path: Path) -> Plan:
         solve_seconds=document.solve_seconds,
         vm=document.vm or "",
         target=document.target or "",
+        proven=document.proven,
     )
 
 
@@ -112,6 +113,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             for m in plan.moves
         ],
         "cost_gib": round(plan.cost_gib, 4),
+        **({} if plan.proven is None else {"proven": plan.proven}),
         "resizes": [{"vm": r.vm, "host": r.host, "memory_gib": round(r.memory_gib, 4)} for r in plan.resizes],
         "solve_seconds": round(plan.solve_seconds, 4),
     }

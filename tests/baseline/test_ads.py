@@ -9,6 +9,7 @@ import pytest
 
 from quell.baseline.ads import Ads
 from quell.baseline.mode import Mode
+from quell.baseline.search import SearchLimits
 from quell.env.model.plan import Status
 from quell.env.model.snapshot import parse_snapshot, plan_document, read_snapshot
 from tests.env.model.clusters import small_cluster
@@ -31,6 +32,19 @@ def test_the_three_node_example(shared_dir: Path) -> None:
     plan = Ads().plan(read_snapshot(shared_dir / "spec/examples/three-nodes.json"))
     assert [(m.id, m.source, m.target) for m in plan.moves] == [("c2", "node-3", "node-2"), ("a1", "node-1", "node-3")]
     assert plan.cost_gib == 80
+
+
+def test_a_plan_says_whether_its_cost_is_proven() -> None:
+    """22 VMs of odd sizes on six hosts: a few nodes find no proof, and the plan or refusal does not claim one."""
+    vms = {
+        f"v{i}": {"host": f"host-{i % 6}", "cpu_demand_cores": 17 + 7 * i % 13, "memory_gib": 8 + i % 10}
+        for i in range(22)
+    }
+    crowded = small_cluster({f"host-{h}": {} for h in range(6)}, vms)
+    assert Ads(limits=SearchLimits(nodes=10)).plan(crowded).proven is False
+    simple = small_cluster(HOSTS, {f"v{i}": {"host": "host-0", "cpu_demand_cores": 30} for i in range(3)})
+    assert Ads().plan(simple).proven is True
+    assert Ads(mode=Mode.DISABLED).plan(simple).proven is None
 
 
 def test_skew_without_contention_causes_no_move() -> None:

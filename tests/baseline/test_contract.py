@@ -7,6 +7,8 @@ from hypothesis import given, settings
 
 from quell.baseline.ads import Ads
 from quell.baseline.catalogue import NAMES, make_planner
+from quell.baseline.exact import Exact
+from quell.baseline.exact_proof import ExactLimits
 from quell.baseline.nothing import Nothing
 from quell.baseline.search import SearchLimits
 from quell.baseline.spread import Spread
@@ -23,8 +25,8 @@ from quell.env.world.workload import ClusterSpec, build_episode
 from tests.env.model.clusters import random_clusters
 
 QUICK = SearchLimits(nodes=500)
-PLANNERS = (Nothing(), Spread(), Ads(limits=QUICK))
-RESOLVING = {"ads"}  # planners that promise all or nothing
+PLANNERS = (Nothing(), Spread(), Ads(limits=QUICK), Exact(limits=ExactLimits(work=0.05, search=QUICK)))
+RESOLVING = {"ads", "exact"}  # planners that promise all or nothing
 
 
 @pytest.mark.parametrize("planner", PLANNERS, ids=lambda p: p.name)
@@ -38,6 +40,7 @@ def test_every_plan_is_valid(planner: Planner, cluster: Cluster) -> None:
     assert plan.contentions == contentions(state)
     assert bool(plan.moves or plan.resizes) <= (plan.status is Status.PLANNED)
     assert plan.reason
+    assert plan.proven is None or plan.status in (Status.PLANNED, Status.REFUSED)
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from quell.agents.planner import LearnedPlanner
 from quell.baseline.ads import Ads
 from quell.baseline.clairvoyant import Clairvoyant
+from quell.baseline.exact import Exact
+from quell.baseline.exact_proof import ExactLimits
 from quell.baseline.nothing import Nothing
 from quell.baseline.placement import place_with_room
 from quell.baseline.search import SearchLimits
@@ -52,6 +54,7 @@ PLANS: dict[str, Callable[[Cluster], Plan]] = {
     "none": Nothing().plan,
     "spread": Spread().plan,
     "ads": lambda cluster: Ads(limits=QUICK).plan(cluster),
+    "exact": lambda cluster: Exact(limits=ExactLimits(work=0.05, search=SearchLimits(nodes=0))).plan(cluster),
     "clairvoyant": lambda cluster: clairvoyant(cluster).plan(cluster),
     "learned": lambda cluster: learned().plan(cluster),
 }
@@ -64,7 +67,7 @@ PLACEMENTS: dict[str, Callable[[Cluster, int], Plan]] = {
 def judge(cluster: Cluster, plan: Plan) -> None:
     """Both tellings of the rules let the plan pass."""
     assert SecondJudge(snapshot_document(cluster)).broken_by(plan_document(plan)) == []
-    must_resolve = plan.planner == "ads"
+    must_resolve = plan.planner in ("ads", "exact")
     assert validate(state_of(cluster), plan, must_resolve=must_resolve, cluster_name=cluster.name) == ()
 
 

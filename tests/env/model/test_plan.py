@@ -335,9 +335,10 @@ def test_moves_of_fills_in_what_a_document_shows() -> None:
 
 
 def test_a_plan_without_its_moves() -> None:
-    refused = replace(KNOWN_PLAN, solve_seconds=2.0).without_moves(Status.REFUSED, "no room")
+    refused = replace(KNOWN_PLAN, solve_seconds=2.0, proven=True).without_moves(Status.REFUSED, "no room")
     assert (refused.status, refused.reason, refused.moves, refused.cost_gib) == (Status.REFUSED, "no room", (), 0.0)
     assert (refused.cluster, refused.solve_seconds) == ("small", 2.0)
+    assert refused.proven is None, "what was proven of the moves does not hold of their being taken back"
 
 
 # Properties on clusters of every kind

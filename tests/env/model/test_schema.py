@@ -283,6 +283,7 @@ BAD_PLANS: list[tuple[str, object, str]] = [
     ("resizes.0.gib", 1, "resizes[0].gib: unknown key; known are vm, host, memory_gib"),
     ("cost_gib", True, "cost_gib: must be a number, not true"),
     ("solve_seconds", -1, "solve_seconds: must be 0 or more, not -1"),
+    ("proven", "yes", 'proven: must be true or false, not "yes"'),
 ]
 
 

@@ -156,6 +156,16 @@ def test_vm_and_target_are_keys_of_placements_only() -> None:
     assert not {"vm", "target"} & set(document)
 
 
+@pytest.mark.parametrize("proven", [True, False, None])
+def test_whether_a_plan_is_proven_is_written_where_it_is_known(proven: bool | None, tmp_path: Path) -> None:
+    plan = Plan("web", "exact", Status.REFUSED, "no room", proven=proven)
+    document = plan_document(plan)
+    assert document.get("proven", "not there") == ("not there" if proven is None else proven)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(document))
+    assert read_plan(path) == plan
+
+
 def test_an_example_of_the_contract_is_read(shared_dir: Path) -> None:
     for path in sorted((shared_dir / "spec" / "examples").glob("*.json")):
         assert_round_trip(path)
