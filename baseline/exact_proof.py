@@ -144,6 +144,7 @@ class _Proof:
         self.solver = cp_model.CpSolver()
         self.solver.parameters.num_workers = 1
         self.solver.parameters.random_seed = 0
+        self.solver.parameters.catch_sigint_signal = False  # it would take Ctrl-C from Python, for good
         self.solver.parameters.max_deterministic_time = self._work_left()
         if self.limits.seconds is not None:
             self.solver.parameters.max_time_in_seconds = self._seconds_left()

@@ -17,7 +17,8 @@ from .rule_kernels import inner, roll
 from .search_board import FREE, MOVED, NONE, STAYS, Board
 from .search_tree import Tree, keep_if_ordered
 
-MOVES_PER_TRY = 40  # at most, repeated ones included
+MOVES_PER_TRY = 40  # at most, repeated ones included, or
+MOVES_PER_HOST = 8  # so many for every host that is contended at the start, if that is more
 UNITS_PER_NODE = 20  # units looked at for a move that count as a node
 BLUR = 0.7  # costs of a try are multiplied by 1 - BLUR to 1 + BLUR
 
@@ -37,7 +38,7 @@ def try_greedy(b: Board, t: Tree, start: Board, dice: IntArray) -> None:
     for u in range(b.units.size):
         price_U[u] = b.units[u].cost_gib * (1 - BLUR + 2 * BLUR * roll(dice, 1 << 20) / (1 << 20))
     is_done = False
-    for _ in range(MOVES_PER_TRY):
+    for _ in range(max(MOVES_PER_TRY, MOVES_PER_HOST * b.hosts["is_contended"].sum())):
         host = _over_host(b, dice)
         if host < 0:
             is_done = True

@@ -21,7 +21,7 @@ from numba import njit
 
 from ..env.model.cluster import CPU, RESOURCES
 from .draft_kernels import IMPOSSIBLE_GIB, bound_with, fits, host_bound, put_back, relief, settle, take_off, unsettle
-from .order_kernels import IMPOSSIBLE, find_order, find_parking
+from .order_kernels import IMPOSSIBLE, find_parking, find_plain_order
 from .rule_kernels import KEEP, has_reservation, inner, shift
 from .search_board import FREE, NONE, STAYS, Board
 from .search_tree import EPSILON_GIB, TRIES_PER_NODE, Tree, keep_if_ordered, list_moves
@@ -134,7 +134,7 @@ def _is_reachable(b: Board, t: Tree, start: Board, depth: int) -> bool:
         return True
     n = list_moves(b, t)
     tries, order = np.full(1, 2 * n + 10), np.empty(n, np.int64)
-    verdict = find_order(start, t.draft_moves[0, :n], t.draft_moves[1, :n], tries, order)
+    verdict = find_plain_order(start, t.draft_moves[0, :n], t.draft_moves[1, :n], tries, order)
     t.tally[0].nodes += (2 * n + 10 - tries[0]) // TRIES_PER_NODE
     return verdict != IMPOSSIBLE
 

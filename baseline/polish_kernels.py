@@ -16,24 +16,37 @@ from .rule_kernels import has_reservation, inner, is_allowed, shift
 from .search_board import Board
 
 SAME_COST_GIB = 1e-9
+HA_WORK = 10_000  # failures times `ha` VMs for which asking for R7 takes as long as to replay a move
 GAIN = 1e-9  # a score must be lower by more than this to count as lower
 
 
 @inner
-def replay_score(b: Board, moves: IntArray, n: int) -> float:
-    """Sum of the targets' node scores of the plan, inf where it breaks a rule R1-R9; the board is put back.
+def replay_score(b: Board, moves: IntArray, n: int, below: float) -> float:
+    """Sum of the targets' node scores of the plan, inf where it is not below a bar or breaks a rule R1-R9.
+
+    The bar comes before R7, which takes longer than all other rules together. The board is put back.
 
     Args:
         b: the board before the plan.
         moves: movables and targets, in order; shape (2, at least n).
+        below: the bar.
     """
+    score = _replay(b, moves, n, False)
+    if score < below and b.failed_SF.size > 0:
+        score = _replay(b, moves, n, True)
+    return score if score < below else np.inf
+
+
+@inner
+def _replay(b: Board, moves: IntArray, n: int, is_ha_asked: bool) -> float:
+    """The score of the plan, inf where it breaks a rule; R7 only if asked."""
     sources = np.empty(n, dtype=np.int64)
     done, score = 0, 0.0
     while done < n and is_allowed(b, moves[0, done], moves[1, done]):
         sources[done] = shift(b, moves[0, done], moves[1, done])
         score += _node_score(b, moves[1, done])
         done += 1
-        if b.failed_SF.size > 0 and not has_reservation(b):
+        if is_ha_asked and not has_reservation(b):
             score = np.inf
             break
     if done < n or (score < np.inf and not _is_resolved(b, moves, n)):
@@ -84,7 +97,7 @@ def polish(b: Board, moves: IntArray, n: int, tries: int) -> float:
     Returns:
         the score of the plan.
     """
-    best = replay_score(b, moves, n)
+    best = replay_score(b, moves, n, np.inf)
     trial, left = np.empty((2, n), dtype=np.int64), np.full(1, tries)
     before = np.inf
     while best < before - GAIN:
@@ -114,9 +127,9 @@ def _keep_if_better(b: Board, moves: IntArray, trial: IntArray, n: int, best: fl
     """Replays the changed plan and keeps it if its score is lower; returns the best score; nothing without tries."""
     if left[0] <= 0:
         return best
-    left[0] -= 1
-    score = replay_score(b, trial, n)
-    if score < best - GAIN:
+    score = replay_score(b, trial, n, best - GAIN)
+    left[0] -= 1 + (b.failed_SF.shape[0] * b.restart_order.size // HA_WORK if score < np.inf else 0)
+    if score < np.inf:
         _copy_moves(trial, moves, n)
         return score
     return best

@@ -109,30 +109,116 @@ def vgpus_pack(wanted_C: IntArray, slots_GC: IntArray) -> bool:
 def has_reservation(b: Board) -> bool:
     """R7: whichever hosts fail, their `ha` VMs find room; the twin of `availability.has_reservation`."""
     H = b.hosts.size
+    first_H, positions = _restart_order_by_host(b)
     victims = np.empty(b.restart_order.size, dtype=np.int64)
-    free_H = np.empty(H)
+    free_H, up_free_H = np.empty(H), np.empty(H)
     profiles_HC = b.profiles_HC.copy()
+    up_gib = 0.0
+    for h in range(H):
+        up_free_H[h] = b.hosts[h].limit[MEMORY] - b.hosts[h].used[MEMORY] if b.hosts[h].is_up else -1.0
+        up_gib += max(0.0, up_free_H[h])
+    by_free, order = _by_free(up_free_H), np.empty(H, dtype=np.int64)
     for i in range(b.failed_SF.shape[0]):
-        for h in range(H):
-            free_H[h] = b.hosts[h].limit[MEMORY] - b.hosts[h].used[MEMORY] if b.hosts[h].is_up else -1.0
+        count = _victims(b, b.failed_SF[i], first_H, positions, victims)
+        need_gib, free_gib = 0.0, up_gib
+        for v in victims[:count]:
+            need_gib += b.movables[v].demand[MEMORY]
+        free_H[:] = up_free_H
         for h in b.failed_SF[i]:
+            free_gib -= max(0.0, free_H[h])
             free_H[h] = -1.0
-        need_gib, count = 0.0, 0
-        for v in b.restart_order:
-            for h in b.failed_SF[i]:
-                if b.movables[v].host == h:
-                    victims[count] = v
-                    count += 1
-                    need_gib += b.movables[v].demand[MEMORY]
-        free_gib = 0.0
-        for h in range(H):
-            free_gib += max(0.0, free_H[h])
-        if need_gib > free_gib + TOLERANCE or not _can_restart(b, victims[:count], free_H, profiles_HC):
+        if need_gib > free_gib + TOLERANCE:
             return False
+        if _fit_at_once(b, victims[:count], free_H, by_free, order):
+            continue
         for h in range(H):
-            for c in range(profiles_HC.shape[1]):
-                profiles_HC[h, c] = b.profiles_HC[h, c]
+            free_H[h] = up_free_H[h] if free_H[h] >= 0 else -1.0
+        if not _can_restart(b, victims[:count], free_H, profiles_HC):
+            return False
+        profiles_HC[:] = b.profiles_HC
     return True
+
+
+@inner
+def _by_free(free_H: Array) -> IntArray:
+    """Hosts in the order (free memory, index)."""
+    by_free = np.empty(free_H.size, dtype=np.int64)
+    for h in range(free_H.size):
+        i = h
+        while i > 0 and free_H[by_free[i - 1]] > free_H[h]:
+            by_free[i] = by_free[i - 1]
+            i -= 1
+        by_free[i] = h
+    return by_free
+
+
+@inner
+def _fit_at_once(b: Board, victims: IntArray, free_H: Array, by_free: IntArray, order: IntArray) -> bool:
+    """Whether `_can_restart` would succeed without a step back, found much faster; False where it might not.
+
+    Args:
+        free_H: free memory, negative where nothing may restart; changed.
+        by_free: hosts in the order (free memory, index) of a `free_H` in which fewer hosts have failed.
+        order: scratch for those that are left.
+    """
+    count = 0
+    for h in by_free:
+        if free_H[h] >= 0:
+            order[count] = h
+            count += 1
+    for v in victims:
+        need_gib, low, high = b.movables[v].demand[MEMORY], KEEP, KEEP + count
+        while low < high:
+            middle = (low + high) // 2
+            if free_H[order[middle]] >= need_gib:
+                high = middle
+            else:
+                low = middle + 1
+        while low < count and not b.restart_MH[v, order[low]]:
+            low += 1
+        if low == count or b.movables[v].profile >= 0:
+            return False
+        h = order[low]
+        free_H[h] -= need_gib
+        while low > 0 and (free_H[order[low - 1]], order[low - 1]) > (free_H[h], h):
+            order[low] = order[low - 1]
+            low -= 1
+        order[low] = h
+    return True
+
+
+@inner
+def _restart_order_by_host(b: Board) -> tuple[IntArray, IntArray]:
+    """Positions in the restart order, rising, host after host (what is nowhere first); and where each host's begin."""
+    first_H = np.zeros(b.hosts.size + 2, dtype=np.int64)
+    for v in b.restart_order:
+        first_H[b.movables[v].host + 1] += 1
+    for h in range(b.hosts.size + 1):
+        first_H[h + 1] += first_H[h]
+    positions = np.empty(b.restart_order.size, dtype=np.int64)
+    for i in range(b.restart_order.size - 1, -1, -1):
+        h = b.movables[b.restart_order[i]].host + 1
+        first_H[h] -= 1
+        positions[first_H[h]] = i
+    return first_H[1:], positions
+
+
+@inner
+def _victims(b: Board, failed_F: IntArray, first_H: IntArray, positions: IntArray, victims: IntArray) -> int:
+    """Puts the `ha` VMs of the failed hosts into `victims`, in restart order; returns how many."""
+    heads, count = np.empty(failed_F.size, dtype=np.int64), 0
+    for f in range(failed_F.size):
+        heads[f] = first_H[failed_F[f]]
+    while True:
+        next_position, chosen = b.restart_order.size, NONE
+        for f in range(failed_F.size):
+            if heads[f] < first_H[failed_F[f] + 1] and positions[heads[f]] < next_position:
+                next_position, chosen = positions[heads[f]], KEEP + f
+        if chosen < 0:
+            return count
+        victims[count] = b.restart_order[next_position]
+        count += 1
+        heads[chosen] += 1
 
 
 @inner

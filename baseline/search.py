@@ -32,7 +32,11 @@ LIMIT_STEPS = (1.0, 1.05, 1.1, 1.2, 1.33, 1.5, 1.75, 2.0, 2.5, 3.0, 5.0, np.inf)
 BRANCH_NODES = 300  # for each limit, in the first turn
 GREEDY_NODES = 1_500  # in the first turn
 REPAIR_NODES = 2_500  # in the first turn
+REPAIR_ROUNDS, MOST_REPAIR_ROUNDS = 500, 2_000  # of one local search: in the first turn, and later
 TURN_GROWTH = 2
+NODES_PER_HOST = 6  # a branch and bound with fewer for each contended host does not get to its first plan
+SUSPECT_NODES = 400  # for each contended host
+POLISH_SHARE = 0.1  # of the seconds, kept for lowering node scores
 
 
 @dataclass(frozen=True)
@@ -128,20 +132,26 @@ class _Search:
 
     def _suspects_suffice(self) -> bool:
         """Whether moves of suspected VMs alone give a plan at the cost of the floor."""
-        self.solver.branch_on_suspects(self.solver.floor_gib + 2 * EPSILON_GIB, BRANCH_NODES)
+        nodes = max(BRANCH_NODES, min(SUSPECT_NODES * self.solver.contended_count, self._nodes_left() // 4))
+        self.solver.branch_on_suspects(self.solver.floor_gib + 2 * EPSILON_GIB, nodes)
         return self.solver.best_moves is not None
 
     def _turns(self) -> bool:
         """The engines in turn; whether no cheaper plan without detours is left to find."""
-        turn = 0
+        turn, is_greedy_useful = 0, True
         while True:
             effort = TURN_GROWTH**turn
             self.solver.shuffle(turn)
-            for limit_gib in self._cost_limits():
+            is_worth_it = BRANCH_NODES * effort >= NODES_PER_HOST * self.solver.contended_count
+            for limit_gib in self._cost_limits() if is_worth_it else ():
                 if self._is_last_branch(limit_gib, BRANCH_NODES * effort):
                     return True
-            self.solver.try_greedy(min(GREEDY_NODES * effort, self._nodes_left()))
-            self.solver.repair(min(REPAIR_NODES * effort, self._nodes_left()))
+            best_gib = self.solver.best_gib
+            if is_greedy_useful:
+                self.solver.try_greedy(min(GREEDY_NODES * effort, self._nodes_left()))
+                is_greedy_useful = best_gib == np.inf or self.solver.best_gib < best_gib
+            rounds = min(REPAIR_ROUNDS * effort, MOST_REPAIR_ROUNDS)
+            self.solver.repair(min(REPAIR_NODES * effort, self._nodes_left()), rounds)
             if self._nodes_left() == 0:
                 return False
             turn += 1
@@ -173,7 +183,12 @@ class _Search:
         left = self.limits.nodes - self.solver.nodes
         if self.limits.seconds is not None:
             spent = time.perf_counter() - self.began
-            left = min(left, int((self.limits.seconds - spent) / max(spent, 1e-3) * max(self.solver.nodes, 1000)))
+            left = min(
+                left,
+                int(
+                    ((1 - POLISH_SHARE) * self.limits.seconds - spent) / max(spent, 1e-3) * max(self.solver.nodes, 1000)
+                ),
+            )
         return max(left, 0)
 
     def _reason(self, is_closed: bool, is_found: bool) -> str:

@@ -17,7 +17,6 @@ from .search_board import FREE, STAYS, board_of
 from .search_tree import EPSILON_GIB, tree_of
 
 RELIEF_NODES = 5_000  # for the cheapest relief of one host
-REPAIR_ROUNDS = 500  # of one local search
 POLISH_WORK = 40_000  # moves replayed for a lower score
 NOISE = 0.3  # how much the rank of branches varies when it is shuffled
 
@@ -27,6 +26,7 @@ class Solver:
 
     Attributes:
         start: the board before the plan.
+        contended_count: hosts that ask for moves.
         nodes: effort so far.
         best_moves: movables and targets of the best plan, in order; shape (2, n); None while there is none.
         best_gib: its cost, inf while there is none.
@@ -41,6 +41,7 @@ class Solver:
         self.best_moves: np.ndarray | None = None
         self.best_gib = self.lost_gib = self.next_gib = float("inf")
         self.floor_gib = 0.0
+        self.contended_count = int(self.start.hosts["is_contended"].sum())
         self._tree = tree_of(self.start)
         self._dice = np.array([1], dtype=np.int64)
         self._chance = np.random.default_rng(0)
@@ -95,12 +96,12 @@ class Solver:
             tally["nodes"] += 1
         self._take_over()
 
-    def repair(self, nodes: int) -> None:
-        """Local searches that cost about so many nodes."""
+    def repair(self, nodes: int, rounds: int) -> None:
+        """Local searches of so many rounds each that cost about so many nodes."""
         tally = self._reset(self.best_gib)
         while tally["nodes"][0] < nodes:
             best_moves = np.empty((2, 0), dtype=np.int64) if self.best_moves is None else self.best_moves
-            repair(self._evacuated, self._memory, self._tree, self.start, best_moves, REPAIR_ROUNDS)
+            repair(self._evacuated, self._memory, self._tree, self.start, best_moves, rounds)
         self._take_over()
 
     def polish(self) -> None:

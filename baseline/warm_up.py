@@ -1,6 +1,6 @@
 """Compiles the search's kernels, or loads them where they are compiled already.
 
-Numba compiles a kernel at its first call and keeps the result on disk. That takes half a minute in all and must not
+Numba compiles a kernel at its first call and keeps the result on disk. That takes most of a minute in all and must not
 come out of the seconds that a search is allowed, so whoever searches against a clock warms up first; `make` does it
 once.
 """
@@ -11,9 +11,12 @@ from functools import cache
 
 import numpy as np
 
-from ..env.model.cluster import Host, Inventory, Vm
-from ..env.model.state import state_from_demand
+from ..env.model.cluster import HighAvailability, Host, Inventory, Vm
+from ..env.model.state import State, state_from_demand
+from .exact_order import Orders
 from .refusal import blocking_fact
+from .reservation_kernels import keeps_reservation
+from .search_board import board_of
 from .solver import Solver
 
 FEW_NODES = 50
@@ -21,11 +24,8 @@ FEW_NODES = 50
 
 @cache
 def warm_up() -> None:
-    """Runs every engine on three hosts of which one is contended; once a process."""
-    hosts = tuple(Host(f"host-{h}", 40, 256, 8) for h in range(3))
-    inventory = Inventory(hosts, tuple(Vm(f"vm-{v}", 20, 16) for v in range(6)))
-    demand_MR = np.array([[18.0, 16, 1], [18, 16, 1], [14, 16, 1], [12, 16, 1], [14, 16, 1], [6, 16, 1]])
-    state = state_from_demand(inventory, demand_MR, np.array([0, 0, 1, 1, 2, 2]))
+    """Runs every engine of the search on a small cluster; once a process."""
+    state = _contended_state()
     solver = Solver(state)
     blocking_fact(state, solver.start)
     solver.prepare()
@@ -33,9 +33,26 @@ def warm_up() -> None:
     solver.shuffle(1)
     solver.branch(np.inf, FEW_NODES, may_detour=True)
     solver.try_greedy(FEW_NODES)
-    solver.repair(FEW_NODES)
+    solver.repair(FEW_NODES, FEW_NODES)
     solver.polish()
 
 
-if __name__ == "__main__":
+def warm_up_everything() -> None:
+    """Compiles the kernels of `exact` and `explain` as well."""
     warm_up()
+    state = _contended_state()
+    Orders(Solver(state).start).warm_up()
+    keeps_reservation(board_of(state), np.array([[0, 2]], dtype=np.int64))
+
+
+def _contended_state() -> State:
+    """Three hosts of which one is contended, with a reservation."""
+    hosts = tuple(Host(f"host-{h}", 40, 256, 8) for h in range(3))
+    vms = tuple(Vm(f"vm-{v}", 20, 16) for v in range(6))
+    inventory = Inventory(hosts, vms, high_availability=HighAvailability(is_guaranteed=True))
+    demand_MR = np.array([[18.0, 16, 1], [18, 16, 1], [14, 16, 1], [12, 16, 1], [14, 16, 1], [6, 16, 1]])
+    return state_from_demand(inventory, demand_MR, np.array([0, 0, 1, 1, 2, 2]))
+
+
+if __name__ == "__main__":
+    warm_up_everything()

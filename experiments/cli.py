@@ -32,7 +32,7 @@ app.add_typer(data_app, name="data")
 
 Snapshot = Annotated[Path, typer.Argument(help="A quell.cluster/1 document.", show_default=False)]
 PlannerName = Annotated[
-    str, typer.Option("--planner", "-p", help="none, spread, ads, or the path of an exported policy (.quell).")
+    str, typer.Option("--planner", "-p", help="none, spread, ads, exact, or the path of an exported policy (.quell).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
@@ -143,6 +143,23 @@ def place(
 
 
 @app.command()
+def explain(
+    snapshot: Snapshot,
+    vm: Annotated[str, typer.Option("--vm", help="Id of a VM or session; without it, the cluster.")] = "",
+    planner: PlannerName = "ads",
+    as_json: Json = False,
+) -> None:
+    """Why a VM moves or stays, what each move brings, or the smallest set of facts that blocks every plan."""
+    from .explaining import explain_snapshot, explanation_document, explanation_text
+
+    explained = explain_snapshot(snapshot, planner, vm)
+    if as_json:
+        _print_json(explanation_document(explained))
+    else:
+        console.print(explanation_text(explained))
+
+
+@app.command()
 def check(
     snapshot: Snapshot,
     plan: Annotated[Path, typer.Argument(help="A quell.plan/1 document.", show_default=False)],
@@ -169,7 +186,7 @@ def simulate(
     workload: Days = "synthetic",
     planner: Annotated[
         list[str] | None,
-        typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, clairvoyant or a bundle's path."),
+        typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, exact, clairvoyant, or a bundle."),
     ] = None,
     hosts: Hosts = 8,
     vms_per_host: VmsPerHost = 15,
@@ -270,12 +287,33 @@ def audits(
 @app.command()
 def bench(
     what: Annotated[str, typer.Argument(help="plan, env, or all.")] = "all",
+    instances: Annotated[
+        Path | None, typer.Option(help="Folder of snapshots to plan for as well; optimum.json there tells the best.")
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option(help="Fresh clusters to plan for, HOSTSxVMS,HOSTSxVMS; empty for none.")
+    ] = "8x96,24x300,128x2000,256x4000",
+    clusters: Annotated[
+        int | None, typer.Option(min=1, help="Fresh clusters of each size: 20, or 5 from 1,000 VMs on.")
+    ] = None,
+    seed: Seed = 1,
+    planners: Annotated[str, typer.Option(help="Names, separated by commas.")] = "ads,exact",
+    peers: Annotated[bool, typer.Option(help="Also ask hbal and proxlb-solver, where installed.")] = True,
+    proxlb_python: Annotated[
+        str | None, typer.Option(help="A Python that has proxlb-solver; this one where not given.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the plot of `plan` (.png or .svg).")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure: seconds and cost of plans by cluster size; steps per CPU-second of the environment."""
+    from .bench_plan import PlanBench
     from .benchmark import run_benchmarks
+    from .instances import Size
 
-    document = run_benchmarks(what, not as_json)
+    drawn = tuple(Size.of(text) for text in sizes.split(",") if text.strip())
+    names = tuple(name.strip() for name in planners.split(","))
+    plan = PlanBench(instances, drawn, clusters, seed, names, peers, proxlb_python)
+    document = run_benchmarks(what, plan, plot, not as_json)
     if as_json:
         _print_json(document)
 

@@ -9,8 +9,8 @@ from ..baseline.nothing import Nothing
 from ..baseline.placement import place_with_room
 from ..env.model.placement import place
 from ..env.model.planner import Planner
-from ..env.world.lifecycle import Placer
 from ..env.world.rounds import EpisodeResult, run_episode
+from ..env.world.waiting import Placer
 from ..env.world.workload import Episode
 from .planners import PlannerFactory
 from .sources import EpisodeSource

@@ -26,6 +26,8 @@ PLANNER_COLOURS = {
     "forecast": "#c46a9b",
     "clairvoyant": "#8c6bb1",
     "learned": "#d55e00",
+    "hbal": "#7d6608",
+    "proxlb-solver": "#943126",
 }
 OTHER_COLOURS = ("#b0603a", "#5b8c5a", "#7a7acd", "#a0a03c")
 WIDTH_INCHES = 7.6

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import permutations, product
 from pathlib import Path
 
@@ -279,3 +281,30 @@ class TestThePlanner:
 def resolved(plan: Plan) -> bool:
     """Whether the plan resolves the contentions."""
     return plan.status is Status.PLANNED
+
+
+CTRL_C = """
+import signal
+from quell.baseline.exact_proof import ExactLimits, prove
+from quell.baseline.search import SearchLimits
+from quell.env.model.state import state_of
+from tests.baseline.test_exact import contended
+
+assert prove(state_of(contended()), ExactLimits(work=3.0, search=SearchLimits(nodes=0))).is_proven_by_model
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def contended() -> Cluster:
+    """Two hosts, one of them too full."""
+    return build_cluster(2, vms=[vm("a", 0, cpu=50), vm("b", 0, cpu=40)])
+
+
+def test_ctrl_c_still_stops_the_program_after_a_proof() -> None:
+    """OR-tools takes the signal for itself while it works, and does not give it back, unless told not to."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", CTRL_C], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout == "stopped\n", (done.returncode, done.stderr)

@@ -33,8 +33,10 @@ def is_memory_over_H(state: State) -> BoolArray:
     return state.utilization_HR[:, MEMORY] > 1 + TOLERANCE
 
 
-def cheapest(state: State) -> float | None:
+def cheapest(state: State, *, must_move: int | None = None) -> float | None:
     """Cost of the cheapest valid plan by Dijkstra's algorithm over all placements, None where there is none.
+
+    With `must_move`, of the plans after which that movable is elsewhere.
 
     By the contract, a host that swaps and is above 1 must end at or below 1, whoever swaps on it then.
     """
@@ -50,7 +52,8 @@ def cheapest(state: State) -> float | None:
             continue
         done.add(key)
         is_resolved = not unresolved_H(here).any() and not (is_short_H & is_memory_over_H(here)).any()
-        if is_resolved and not vm_vm_affinity(state, here):
+        has_left = must_move is None or here.host_of_M[must_move] != state.host_of_M[must_move]
+        if is_resolved and has_left and not vm_vm_affinity(state, here):
             return cost_gib
         for m, target in itertools.product(range(len(cost_M)), range(state.inventory.host_count)):
             if not check_move(here, m, target, is_ha_enforced=is_ha_enforced):

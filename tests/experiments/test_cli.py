@@ -107,6 +107,77 @@ def test_place_tells_a_vm_that_cannot_be_placed(
     assert printed.err.startswith(f"error: {busy}: --vm: ") and printed.err.count("\n") == 1 and told in printed.err
 
 
+def explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *arguments: str) -> dict:
+    """The document of `quell explain ARGUMENTS`; the text is asked for too, and must not be empty."""
+    assert run_cli(monkeypatch, "explain", *arguments) == 0
+    assert capsys.readouterr().out.strip()
+    assert run_cli(monkeypatch, "explain", *arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_explain_tells_what_each_move_brings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    found = explained(monkeypatch, capsys, str(EXAMPLE))
+    assert [(move["number"], move["id"]) for move in found["moves"]] == [(1, "batch-2"), (2, "db-1")]
+    assert found["moves"][1]["effect"] == "relieves CPU of host-a (CPU 90.0% to 45.0%, threshold 85.0%)"
+    assert [host["host"] for host in found["hosts"]] == ["host-a", "host-b", "host-c"]
+
+
+def test_explain_of_a_vm_gives_the_rule_that_blocks_each_host(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    found = explained(monkeypatch, capsys, str(EXAMPLE), "--vm", "web-1")
+    assert (found["fate"], found["host"], found["moves"]) == ("stays", "host-b", [])
+    rules = {host["host"]: host["rule"] for host in found["hosts"]}
+    assert rules == {"host-a": "R8 no new contention", "host-b": None, "host-c": "R3 vm-host-affinity"}
+    assert found["if_it_had_to_move"]["cost_gib"] > 60
+
+
+def test_explain_of_a_refusal_gives_the_facts_that_block_and_what_would_help(
+    document: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    rule = {"id": "db-licence", "kind": "vm-host-affinity", "vms": ["db-1", "db-2"], "hosts": ["host-a"]}
+    document["policies"].append(rule)
+    path = tmp_path / "refused.json"
+    path.write_text(json.dumps(document))
+    found = explained(monkeypatch, capsys, str(path))
+    assert (found["status"], found["proven"], found["plan_exists"]) == ("refused", True, False)
+    assert [(fact["kind"], fact["host"], fact["rule"]) for fact in found["facts"]] == [
+        ("cpu", "host-a", None),
+        ("rule", None, "db-licence"),
+    ]
+    assert (found["facts"][0]["used"], found["facts"][0]["limit"], found["facts"][0]["unit"]) == (36, 34, "cores")
+    assert [(repair["kind"], repair["cost_gib"]) for repair in found["repairs"]] == [("cpu", 0), ("rule", 60)]
+    assert run_cli(monkeypatch, "explain", str(path)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Every plan is blocked by 2 facts: host-a is at 90.0% CPU, threshold 85.0%, and must lose 2.00" in said
+    assert "Without rule db-licence, a plan exists (2 moves, 60.0 GiB, the cheapest)." in said
+
+
+def test_explain_of_another_planner_tells_the_plan_that_exists(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    found = explained(monkeypatch, capsys, str(EXAMPLE), "--planner", "none")
+    assert (found["status"], found["plan_exists"], found["facts"]) == ("refused", True, [])
+    assert run_cli(monkeypatch, "explain", str(EXAMPLE), "--planner", "none") == 0
+    assert "A plan exists: ads finds one of 2 moves, 60.0 GiB." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("vm", "fate"), [("vm-9", "placed"), ("giant", "rejected"), ("off", "off")])
+def test_explain_of_vms_without_a_host(
+    vm: str, fate: str, busy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    found = explained(monkeypatch, capsys, str(busy), "--vm", vm)
+    assert (found["fate"], found["host"]) == (fate, None)
+    assert found["target"] == ("host-c" if fate == "placed" else None)
+
+
+def test_explain_tells_an_id_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert run_cli(monkeypatch, "explain", str(EXAMPLE), "--vm", "db-9") == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    assert "--vm: 'db-9' is no VM or session of this cluster (did you mean" in printed.err
+
+
 @pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "refused"), ("ads", "planned")])
 def test_every_planner_answers(
     planner: str, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

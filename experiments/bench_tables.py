@@ -1,0 +1,77 @@
+"""The tables of `quell bench`: as wide as a page of text, figures to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.table import Table
+
+Row = dict[str, Any]
+
+
+def plans_table(rows: Sequence[Row]) -> Table:
+    """Quell's planners by group: how many plans, how good, how fast."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "clusters": lambda row: row["group"],
+        "planner": lambda row: row["planner"],
+        "planned": lambda row: f"{row['planned']} of {row['clusters']}",
+        "refused (proven)": lambda row: f"{row['refused_proven'] + row['refused_at_limit']} ({row['refused_proven']})",
+        "at optimum": lambda row: _share(row["share_at_optimum"]),
+        "worst": lambda row: _ratio(row["worst_cost_ratio"]),
+        "broken": lambda row: f"{row['violations']}",
+        "median s": lambda row: _seconds(row["median_wall_seconds"]),
+        "p95 s": lambda row: _seconds(row["p95_wall_seconds"]),
+        "CPU s": lambda row: _seconds(row["median_cpu_seconds"]),
+        "peak MiB": lambda row: f"{row['peak_memory_mib']:,.0f}",
+    }
+    return _filled("bench plan", columns, rows)
+
+
+def peers_table(rows: Sequence[Row]) -> Table:
+    """Everybody on the same clusters: moves, GiB, what is left and what is broken."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "clusters": lambda row: f"{row['group']} ({row['clusters']})",
+        "by": lambda row: row["planner"],
+        "valid": lambda row: f"{row['valid_plans']}",
+        "moves": lambda row: f"{row['moves']:,}",
+        "GiB": lambda row: f"{row['cost_gib']:,.0f}",
+        "hosts still hot": lambda row: f"{row['hosts_still_contended']}",
+        "rules broken": lambda row: ", ".join(f"{r.split()[0]} {n}" for r, n in row["rules_broken"].items()) or "none",
+        "median s": lambda row: _seconds(row["median_wall_seconds"]),
+        "CPU s": lambda row: _seconds(row["median_cpu_seconds"]),
+    }
+    return _filled("the same clusters, planned by others", columns, rows)
+
+
+def env_table(rows: Sequence[Row]) -> Table:
+    """Steps of the environment by size."""
+    columns: dict[str, Callable[[Row], str]] = {
+        name.replace("_", " "): lambda row, name=name: (  # type: ignore[misc]
+            f"{row[name]:,}" if isinstance(row[name], int) else f"{row[name]:,.3f}"
+        )
+        for name in rows[0]
+    }
+    return _filled("bench env", columns, rows)
+
+
+def _filled(title: str, columns: dict[str, Callable[[Row], str]], rows: Sequence[Row]) -> Table:
+    """A plain table; the first two columns are text."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i < 2 else "right")
+    for row in rows:
+        table.add_row(*(cell(row) for cell in columns.values()))
+    return table
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _ratio(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}x"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds < 10 else f"{seconds:.1f}"
