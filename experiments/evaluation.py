@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..baseline.ads import Ads
+from ..baseline.mode import Mode
 from ..baseline.nothing import Nothing
 from ..baseline.placement import place_with_room
 from ..env.model.placement import place
@@ -40,7 +42,8 @@ class Suite:
 
 def placer_of(planner: Planner) -> Placer:
     """Who places VMs that arrive: others are rearranged to make room, but where nothing is to be moved at all."""
-    return place if isinstance(planner, Nothing) else place_with_room
+    is_still = isinstance(planner, Nothing) or (isinstance(planner, Ads) and planner.mode is Mode.DISABLED)
+    return place if is_still else place_with_room
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from ..model.planner import Planner
 from ..model.rules import Violation
 from ..world.costs import CostTerms
 from ..world.migration import WorldSettings
+from ..world.scenario import MIXED
 from ..world.simulator import Simulator
 from ..world.waiting import Placer
 from .features import LIMIT, SCHEMA, features
@@ -86,7 +87,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
     `reset(options={"generator": ...})` changes the generator from then on. To the constructor:
 
     Args:
-        generator: draws the episodes; default: synthetic clusters of 4-24 hosts.
+        generator: draws the episodes; default: synthetic clusters of 4-24 hosts, scenario `mixed`.
         action: `shortlist` or `pairs`.
         slots: K, the number of moves on offer at most.
         plan_limit: moves of one plan at most; the last one has the plan carried out.
@@ -132,7 +133,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         self._view: PlanView
         self._listed: Shortlist
         self._course: list[tuple[int, float, float]]  # minute, own cost and the twin's so far
-        self._generator = generator if generator is not None else TraceGenerator()
+        self._generator = generator if generator is not None else TraceGenerator(scenario=MIXED)
         self._offer = shortlist if action == "shortlist" else all_pairs
         self._slots, self._plan_limit, self._skip_quiet_rounds = slots, plan_limit, skip_quiet_rounds
         self._twin_planner, self._world, self._placer = twin, world, placer

@@ -124,6 +124,11 @@ class Settings:
     solve_limit_seconds: float = 5.0  # assumed; the 2019 paper allows 30
 
     @property
+    def memory_minutes(self) -> int:
+        """The memory period in whole minutes, at least 1: how often memory is shared anew."""
+        return max(1, round(self.memory_period_seconds / 60))
+
+    @property
     def round_minutes(self) -> int:
         """The contention period in whole minutes, at least 1: how often planners are asked."""
         return max(1, round(self.contention_period_seconds / 60))

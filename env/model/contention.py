@@ -79,6 +79,13 @@ def unresolved_H(state: State) -> BoolArray:
     return hot_cpu_H | hot_storage_H | (needs_memory_H & state.inventory.is_up_H) | unevacuated_H(state)
 
 
+def short_of_memory(state: State) -> tuple[Contention, ...]:
+    """The `memory-swap` contentions that sharing memory anew cannot end: hosts whose VMs need more than there is."""
+    used_H, limit_H = state.used_HR[:, MEMORY], state.inventory.limit_HR[:, MEMORY]
+    short = {state.inventory.hosts[h].id for h in np.flatnonzero(used_H > limit_H)}
+    return tuple(c for c in contentions(state) if c.kind is ContentionKind.MEMORY_SWAP and c.host in short)
+
+
 def swap_gib_H(state: State) -> np.ndarray:
     """Memory swapped out on each host, GiB; 0 where no VM swaps by more than the tolerance; shape (H,)."""
     V = state.inventory.vm_count

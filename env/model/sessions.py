@@ -54,6 +54,39 @@ def balanced_sessions(state: State, sessions: Sequence[int]) -> dict[int, int]:
     return found
 
 
+def regrouped_sessions(state: State, newcomers: Sequence[int]) -> dict[int, int]:
+    """Hosts of sessions that have just been opened, and of those of their volume groups that make way for balance.
+
+    No more is redirected than needed so that no controller serves two sessions of a group more than another.
+
+    Args:
+        state: the cluster; the newcomers are on.
+        newcomers: movable indices of the sessions.
+    """
+    found = balanced_sessions(state, newcomers)
+    for m, h in found.items():
+        state = state.moved(m, h)
+    group_of_S = [session.volume_group for session in state.inventory.sessions]
+    up = np.flatnonzero(state.inventory.is_up_H)
+    for group in sorted({group_of_S[m - state.inventory.vm_count] for m in found}):
+        while True:
+            siblings_H = _siblings_H(state, state.host_of_M, group_of_S, group)[up]
+            if siblings_H.max() - siblings_H.min() <= 1:
+                break
+            crowded, empty = int(up[siblings_H.argmax()]), int(up[siblings_H.argmin()])
+            there = [
+                state.inventory.vm_count + s
+                for s, other in enumerate(group_of_S)
+                if other == group and state.host_of_M[state.inventory.vm_count + s] == crowded
+            ]
+            m = min(there, key=lambda m: state.demand_MR[m, STORAGE])
+            if state.used_HR[empty, STORAGE] + state.demand_MR[m, STORAGE] > state.inventory.limit_HR[empty, STORAGE]:
+                break
+            found[m] = empty
+            state = state.moved(m, empty)
+    return found
+
+
 def _siblings_H(state: State, host_of_M: IntArray, group_of_S: Sequence[str], group: str) -> IntArray:
     """Open sessions of a volume group on each host; shape (H,)."""
     V = state.inventory.vm_count

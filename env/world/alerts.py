@@ -1,10 +1,11 @@
-"""Alerts: contentions that a planner found and left alone."""
+"""Alerts: contentions that were found and left alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..model.contention import ContentionKind
+from ..model.contention import Contention, ContentionKind
 from ..model.plan import Plan, Status
 
 
@@ -29,7 +30,7 @@ class Alert:
 
 
 class Alerts:
-    """Raises and ends alerts from the answers of a planner: one for each contention while it lasts.
+    """Raises and ends alerts, from the answers of a planner and between them: one for each contention while it lasts.
 
     Attributes:
         raised: all alerts so far, in order.
@@ -41,11 +42,23 @@ class Alerts:
 
     def see(self, now_seconds: float, plan: Plan) -> None:
         """Takes note of an answer of the planner."""
-        left = {(c.kind, c.host): c for c in plan.contentions} if plan.status is Status.REFUSED else {}
-        for key in self._lasting.keys() - left.keys():
+        left = plan.contentions if plan.status is Status.REFUSED else ()
+        self._note(now_seconds, left, plan.reason, set(self._lasting))
+
+    def see_memory(self, now_seconds: float, short: Sequence[Contention]) -> None:
+        """Takes note of the hosts that swap though their memory has been shared anew, between two rounds."""
+        known = {key for key in self._lasting if key[0] is ContentionKind.MEMORY_SWAP}
+        self._note(now_seconds, short, "the host lacks memory: VMs can only be moved in the next round", known)
+
+    def _note(
+        self, now_seconds: float, found: Sequence[Contention], why: str, known: set[tuple[ContentionKind, str]]
+    ) -> None:
+        """Raises alerts for contentions that are new, and ends those of the known ones that are gone."""
+        left = {(contention.kind, contention.host): contention for contention in found}
+        for key in known - left.keys():
             i = self._lasting.pop(key)
             self.raised[i] = replace(self.raised[i], end_seconds=now_seconds)
         for key, contention in left.items():
             if key not in self._lasting:
                 self._lasting[key] = len(self.raised)
-                self.raised.append(Alert(*key, now_seconds, None, contention.figures, plan.reason))
+                self.raised.append(Alert(*key, now_seconds, None, contention.figures, why))

@@ -16,7 +16,7 @@ from ..model.cluster import NOWHERE, HostState
 from ..model.memory import Resize
 from ..model.plan import Plan
 from ..model.restart import restarts
-from ..model.sessions import balanced_sessions
+from ..model.sessions import balanced_sessions, regrouped_sessions
 from .events import Event, EventKind
 from .migration import WorldSettings
 from .migrations import Migrations
@@ -117,7 +117,8 @@ class Lifecycle:
             self._request_maintenance(event.subject, event.duration_minutes, minute)
         else:
             self._present.set_on(event.subject, True)
-            self._direct_sessions([event.subject], minute, "the volume group was created or grew")
+            found = regrouped_sessions(self._present.state(minute), [event.subject])
+            self._direct(found, minute, "the volume group was created or grew")
         return event.kind is not EventKind.MAINTENANCE
 
     def _depart(self, v: int, minute: int) -> None:
@@ -189,7 +190,11 @@ class Lifecycle:
 
     def _direct_sessions(self, sessions: list[int], minute: int, why: str) -> None:
         """Sessions are spread over the controllers of the hosts that are up."""
-        for m, h in balanced_sessions(self._present.state(minute), sessions).items():
+        self._direct(balanced_sessions(self._present.state(minute), sessions), minute, why)
+
+    def _direct(self, found: dict[int, int], minute: int, why: str) -> None:
+        """Directs sessions to the controllers found for them."""
+        for m, h in found.items():
             source = int(self._present.host_of_M[m])
             self._present.host_of_M[m] = h
             self.tasks.movable(Operation.SESSION, m, (source, h), (minute, minute), why)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
+from ..model.contention import short_of_memory
 from ..model.effectiveness import PlanOutcome, Prediction, outcome_of
 from ..model.placement import place
 from ..model.plan import Plan, dense_move
@@ -125,7 +126,19 @@ class Supervisor:
             self._judge(planner)
             if not (planner.observes_after_plan and simulator.is_observing):
                 self._ask(planner)
-        return simulator.advance(minutes)
+        return simulator.advance(minutes) if planner is None else self._advance(minutes)
+
+    def _advance(self, minutes: int) -> CostTerms:
+        """Lets time go on; where memory is overcommitted it is looked at every memory period."""
+        simulator = self._simulator
+        inventory, before = simulator.episode.inventory, simulator.costs
+        if not inventory.is_overcommit_V.any():
+            return simulator.advance(minutes)
+        period, end = inventory.settings.memory_minutes, simulator.minute + minutes
+        while simulator.minute < end and not simulator.is_done:
+            simulator.advance(min(period - simulator.minute % period, end - simulator.minute))
+            self._alerts.see_memory(simulator.minute * TICK_SECONDS, short_of_memory(state_of(simulator.cluster())))
+        return simulator.costs - before
 
     def _ask(self, planner: Planner) -> None:
         """Asks for a plan and has it carried out."""

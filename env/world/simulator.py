@@ -57,7 +57,7 @@ class Simulator:
         self.used_THR = np.zeros((DAY_MINUTES, inventory.host_count, 2), dtype=np.float32)
         self._capacity_HK = inventory.capacity_HR[:, [CPU, STORAGE]]
         self._threshold_HK = self._capacity_HK * np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
-        self._memory_minutes = max(1, round(settings.memory_period_seconds / TICK_SECONDS))
+        self._memory_minutes = settings.memory_minutes
         self._resizes: Plan | None = None  # whose resizes are due once its moves are done
         self._placer = placer
         self._present = Present(episode)

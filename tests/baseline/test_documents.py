@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from quell.baseline.ads import Ads
+from quell.baseline.search import SearchLimits
 from quell.baseline.spread import Spread
 from quell.env.model.cluster import Settings
-from quell.env.model.plan import Status, validate
+from quell.env.model.plan import Status, replay, validate
 from quell.env.model.state import state_of
 from quell.env.world.rounds import run_episode
 from quell.env.world.simulator import Simulator
 from tests.baseline.asked import Asked
+from tests.builders import random_cluster
 from tests.env.model.clusters import small_cluster
 from tests.env.world.episodes import QUICK, build_episode, squeezed_episode
 
@@ -50,6 +52,68 @@ def test_three_hosts_at_50_5_and_5_are_left_alone_and_a_balancer_would_not() -> 
     cluster = small_cluster(NODES, vms)
     assert (Ads().plan(cluster).status, Ads().plan(cluster).moves) == (Status.NO_CONTENTION, ())
     assert len(Spread().plan(cluster).moves) >= 2
+
+
+def test_a_balancer_evens_the_three_hosts_out_to_20_percent() -> None:
+    """That is what the first document argues against: nothing was short before, and 96 GiB were copied."""
+    vms = {f"vm-{v}": on(1, 5, memory_gib=8) for v in range(10)} | {"two": on(2, 5), "three": on(3, 5)}
+    cluster = small_cluster({node: {"memory_gib": 200} for node in NODES}, vms)
+    state = state_of(cluster)
+    for move in Spread().plan(cluster).moves:
+        state = state.moved(state.inventory.vm_index[move.id], state.inventory.host_index[move.target])
+    assert state.utilization_HR[:, 0] == pytest.approx([0.2, 0.2, 0.2], abs=0.051)
+
+
+def test_three_hosts_at_10_percent_and_one_at_50_are_left_alone() -> None:
+    nodes: dict[str, dict] = {f"node-{n}": {} for n in range(1, 5)}
+    vms = {f"vm-{v}": on(1, 10) for v in range(5)} | {f"idle-{n}": on(n, 10) for n in (2, 3, 4)}
+    plan = Ads().plan(small_cluster(nodes, vms))
+    assert (plan.status, plan.moves) == (Status.NO_CONTENTION, ())
+
+
+@pytest.mark.parametrize(
+    ("demand", "moves"),
+    [
+        ({"cpu_demand_cores": 42.5}, 0),
+        ({"cpu_demand_cores": 42.55}, 1),
+        ({"storage_cpu_demand_cores": 4.25}, 0),
+        ({"storage_cpu_demand_cores": 4.255}, 1),
+    ],
+)
+def test_above_85_percent_of_cpu_or_storage_controller_a_vm_is_migrated_off(demand: dict, moves: int) -> None:
+    """Two VMs: 85.0 % together on 100 cores (or 10 of the controller), then 85.1 %."""
+    vms = {name: {"host": "node-1", "cpu_demand_cores": 1, "storage_cpu_demand_cores": 0.1} | demand for name in "ab"}
+    assert len(Ads().plan(small_cluster(NODES, vms)).moves) == moves
+
+
+def test_the_plan_with_the_least_migration_cost_is_taken() -> None:
+    """15 cores must leave node-1: two VMs of 4 GiB cost less than one of 9, and a third of 12 would do alone."""
+    vms = {
+        "first": on(1, 8, memory_gib=4),
+        "second": on(1, 8, memory_gib=4),
+        "nine": on(1, 16, memory_gib=9),
+        "twelve": on(1, 20, memory_gib=12),
+        "rest": on(1, 48, memory_gib=30),
+    }
+    plan = Ads().plan(small_cluster(NODES, vms))
+    assert sorted(m.id for m in plan.moves) == ["first", "second"] and plan.cost_gib == 8
+
+
+def test_anti_affinity_keeps_a_plan_off_the_cheapest_host() -> None:
+    """node-3 is idle, but `partner` is there."""
+    vms = {"a": on(1, 45), "b": on(1, 45, memory_gib=60), "partner": on(3, 1), "busy": on(2, 30)}
+    apart = [{"kind": "vm-vm-anti-affinity", "vms": ["a", "partner"]}]
+    assert [(m.id, m.target) for m in Ads().plan(small_cluster(NODES, vms, policies=apart)).moves] == [("a", "node-2")]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_plan_leaves_all_hosts_within_their_thresholds(seed: int) -> None:
+    cluster = random_cluster(seed)
+    plan = Ads(limits=SearchLimits(nodes=2_000)).plan(cluster)
+    if plan.status is Status.PLANNED:
+        state = replay(state_of(cluster), plan)
+        up_H = state.inventory.is_up_H
+        assert (state.used_HR[:, [0, 2]] <= state.inventory.limit_HR[:, [0, 2]])[up_H].all()
 
 
 def test_one_plan_resolves_contentions_of_all_kinds_together() -> None:

@@ -13,7 +13,7 @@ from quell.env.model.cluster import MEMORY, NOWHERE, STORAGE, Cluster, HostState
 from quell.env.model.memory import share_memory
 from quell.env.model.restart import restart_host, restart_in_order, restarts
 from quell.env.model.rules import gpu
-from quell.env.model.sessions import balanced_sessions
+from quell.env.model.sessions import balanced_sessions, regrouped_sessions
 from quell.env.model.state import State, state_of
 from tests.builders import Item, apart, build_cluster, clusters, host, pinned, session, vm
 
@@ -108,6 +108,13 @@ def test_sessions_of_a_group_are_spread_and_a_hot_controller_is_spared() -> None
     assert sorted(found.values()) == [0, 0, 2]
     cluster = build_cluster(3, sessions=[session(f"s{i}", 0, 1.0) for i in range(3)])
     assert sorted(balanced_sessions(state_of(cluster), [0, 1, 2]).values()) == [0, 1, 2]
+
+
+def test_a_group_that_grows_is_evened_out_with_as_few_redirections_as_needed() -> None:
+    """Three sessions of the group on host-0, one new one: two of the old make way, the third stays."""
+    cluster = build_cluster(3, sessions=[session(f"s{i}", h, 1.0) for i, h in enumerate((0, 0, 0, -1))])
+    found = regrouped_sessions(state_of(cluster), [3])
+    assert found[3] == 1 and len(found) == 2 and sorted(found.values()) == [1, 2]
 
 
 def test_sessions_only_go_to_hosts_that_are_up() -> None:

@@ -262,6 +262,23 @@ class TestOvercommit:
         assert short.costs.migration_gib == pytest.approx(20.0), "the need is copied, not what is configured"
         assert short.costs.swap_gib_minutes < 4.0 * 40
 
+    def test_shared_memory_makes_room_for_a_vm_that_starts(self) -> None:
+        """Two VMs that need 20 GiB hold all 64; one of 20 GiB starts beside them and they are ballooned down."""
+        episode = build_episode(
+            cpu=(5, 5, 5, 1),
+            homes=(0, 0, 1, -1),
+            memory_gib=(48, 48, 60, 20),
+            host_memory_gib=64.0,
+            need_gib={0: 20.0, 1: 20.0},
+            arriving=[3],
+            events=[arrival(10, 3)],
+        )
+        simulator = Simulator(episode)
+        assert simulator.physical_V[:2].sum() == pytest.approx(64)
+        simulator.advance(11)
+        assert simulator.host_of_M[3] == 0
+        assert simulator.physical_V[:2].tolist() == [22.0, 22.0]
+
     def test_a_plans_resizes_are_carried_out(self) -> None:
         simulator = Simulator(squeezed_episode())
         plan = Plan("by hand", "test", Status.PLANNED, "", resizes=(Resize("vm-0", "host-0", 21.0),))

@@ -20,7 +20,7 @@ from quell.env.model.state import state_of
 from quell.env.world.events import Event, EventKind
 from quell.env.world.rounds import EpisodeResult, Supervisor, run_episode
 from quell.env.world.simulator import Simulator
-from tests.env.world.episodes import QUICK, build_episode
+from tests.env.world.episodes import DAY, QUICK, build_episode
 
 
 @dataclass
@@ -140,6 +140,18 @@ class TestVerdicts:
 
 
 class TestAlerts:
+    def test_memory_that_is_short_between_two_rounds_is_noticed_within_two_minutes(self) -> None:
+        """68 of 64 GiB are needed from minute 32 to 38; the planner is asked at 30 and 45 and sees none of it."""
+        growing = np.full(DAY, 20.0)
+        growing[32:38] = 48.0
+        episode = build_episode(
+            cpu=(5, 5), homes=(0, 0), memory_gib=(48, 48), host_memory_gib=64.0, need_gib={0: 20.0, 1: growing}
+        )
+        alerts = run_episode(episode, Scripted(), QUICK).alerts
+        assert [(a.kind.value, a.host, a.start_seconds, a.end_seconds) for a in alerts] == [
+            ("memory-swap", "host-0", 34 * 60, 40 * 60)
+        ]
+
     def test_one_alert_for_each_contention_while_it_lasts(self) -> None:
         """host-0 is hot from minute 60 to 120, and again from 300 on; half of the samples must show it."""
         demand_T = np.full(1440, 5.0)
