@@ -31,6 +31,7 @@ from ..env.model.state import State
 from .exact_model import CHEAPER_GIB, PlacementModel
 from .exact_order import FOUND, IMPOSSIBLE, UNDECIDED, Draft, Orders
 from .polish_kernels import polish
+from .reachable import hemmed_in
 from .refusal import blocking_fact
 from .search import SearchLimits, search
 from .search_board import STAYS, Board, board_of
@@ -89,7 +90,7 @@ def prove(state: State, limits: ExactLimits | None = None) -> ExactResult:
     began = time.perf_counter()
     if not unresolved_H(state).any():
         return ExactResult((), 0.0, 0.0, True, True, "nothing has to move", 0, time.perf_counter() - began)
-    fact = blocking_fact(state, board_of(state))
+    fact = blocking_fact(state, board_of(state)) or hemmed_in(state)
     if fact is not None:
         return ExactResult(None, 0.0, 0.0, True, False, fact, 0, time.perf_counter() - began)
     return _Proof(state, limits or ExactLimits(), began).run()

@@ -9,6 +9,8 @@
    randomised greedy ones (`greedy_kernels.py`) and local ones (`repair_kernels.py`). Turn by turn all get more effort.
 5. Where cheaper placements were found to which no order of moves leads, detours are tried.
 6. Among plans of that cost, one with lower node scores is sought by local search (`polish_kernels.py`).
+7. Where few placements can be reached at all, every one of them is looked at (`reachable.py`): very few at once, more
+   where no plan was found.
 
 Effort is counted in nodes, so that a limit on it gives the same plan on every machine.
 """
@@ -17,13 +19,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..env.model.cluster import Array
 from ..env.model.contention import unresolved_H
 from ..env.model.state import State
+from .reachable import FEW_PLACEMENTS, hemmed_in
 from .refusal import blocking_fact
 from .search_tree import EPSILON_GIB
 from .solver import Solver
@@ -93,10 +96,13 @@ def search(state: State, limits: SearchLimits | None = None, price_M: Array | No
     if not unresolved_H(state).any():
         return SearchResult((), 0.0, 0.0, True, False, "nothing has to move", 0, time.perf_counter() - began)
     solver = Solver(state, price_M)
-    fact = blocking_fact(state, solver.start)
+    fact = blocking_fact(state, solver.start) or hemmed_in(state, FEW_PLACEMENTS)
     if fact is not None:
         return SearchResult(None, 0.0, 0.0, False, True, fact, 0, time.perf_counter() - began)
-    return _Search(solver, limits or SearchLimits(), began).run()
+    found = _Search(solver, limits or SearchLimits(), began).run()
+    if found.moves is None and not found.is_proven_refusal and (told := hemmed_in(state)) is not None:
+        found = replace(found, is_proven_refusal=True, reason=told, seconds=time.perf_counter() - began)
+    return found
 
 
 class _Search:

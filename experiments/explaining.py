@@ -23,6 +23,7 @@ from ..env.model.plan import Plan
 from ..env.model.snapshot import plan_document, read_snapshot
 from ..env.model.state import State, state_of
 from .planners import planner_for_snapshot
+from .planning import contention_tables, resize_tables
 
 ADS_LIMITS = SearchLimits(nodes=40_000)  # counted, so that the same snapshot always has the same explanation
 MANY = 8  # repairs shown in text
@@ -66,6 +67,7 @@ def explanation_document(explained: Explanation) -> dict[str, Any]:
     if isinstance(answer, VmAnswer):
         return head | _vm_document(answer) | {"moves": steps}
     document = head | {"reasons": list(answer.reasons), "cost_gib": round(plan.cost_gib, 4), "moves": steps}
+    document["resizes"] = plan_document(plan)["resizes"]
     document["hosts"] = [_change_document(change) for change in answer.hosts]
     if answer.conflict is not None:
         document |= _conflict_document(explained.state, answer.conflict)
@@ -85,7 +87,9 @@ def explanation_text(explained: Explanation) -> Group:
         return Group(*parts, *([_hosts_table(answer)] if answer.hosts else []))
     parts = [Text(f"{plan.cluster}: {plan.status} by {plan.planner}", style="bold"), Text(plan.reason)]
     parts += [Text(reason) for reason in answer.reasons]
+    parts += contention_tables(plan)
     parts += [_steps_table(answer.steps)] if answer.steps else []
+    parts += resize_tables(plan)
     parts += [_changes_table(answer.hosts)] if answer.hosts else []
     if answer.conflict is not None:
         parts += _conflict_parts(explained.state, answer.conflict)
@@ -202,7 +206,9 @@ def _steps_table(steps: tuple[Step, ...]) -> Table:
     table = _table("#", "Moves", "From", "To", "Cost (GiB)", "What it brings")
     for step in steps:
         move = step.move
-        table.add_row(str(step.number), move.id, move.source, move.target, f"{move.cost_gib:.2f}", step.effect)
+        table.add_row(
+            *map(Text, (str(step.number), move.id, move.source, move.target, f"{move.cost_gib:.2f}", step.effect))
+        )
     return table
 
 
@@ -210,7 +216,7 @@ def _changes_table(changes: tuple[Change, ...]) -> Table:
     """Hosts before and after the plan."""
     table = _table("Host", "CPU", "Memory", "Storage controller")
     for change in changes:
-        table.add_row(change.host, *(_pair(change, r) for r, _ in COLUMNS))
+        table.add_row(Text(change.host), *(_pair(change, r) for r, _ in COLUMNS))
     return table
 
 
@@ -219,7 +225,7 @@ def _hosts_table(answer: VmAnswer) -> Table:
     table = _table("Host", "", "Why")
     for host in answer.hosts:
         why = f"{host.rule}: {host.detail}" if host.rule else host.detail
-        table.add_row(host.host, host.standing.value, why)
+        table.add_row(Text(host.host), host.standing.value, Text(why))
     return table
 
 

@@ -88,23 +88,30 @@ def plan_text(plan: Plan) -> Group:
     parts: list[Text | Table] = [Text(head, style="bold")]
     if plan.reason:
         parts.append(Text(plan.reason))
-    if plan.contentions:
-        table = _table("Contention", "Host", "Figures")
-        for contention in plan.contentions:
-            table.add_row(contention.kind, contention.host, contention.figures)
-        parts.append(table)
+    parts += contention_tables(plan)
     if plan.moves:
         table = _table("#", "Moves", "From", "To", "Cost (GiB)", "Why", right=("#", "Cost (GiB)"))
         for i, move in enumerate(plan.moves, start=1):
             what = move.id if move.kind == "vm" else f"{move.id} (session)"
-            table.add_row(str(i), what, move.source, move.target, f"{move.cost_gib:.2f}", move.reason)
+            table.add_row(*map(Text, (str(i), what, move.source, move.target, f"{move.cost_gib:.2f}", move.reason)))
         parts.append(table)
-    if plan.resizes:
-        table = _table("Resizes", "On", "Memory (GiB)", right=("Memory (GiB)",))
-        for resize in plan.resizes:
-            table.add_row(resize.vm, resize.host, f"{resize.memory_gib:.2f}")
-        parts.append(table)
-    return Group(*parts)
+    return Group(*parts, *resize_tables(plan))
+
+
+def contention_tables(plan: Plan) -> list[Table]:
+    """The contentions found before a plan; no table where there are none."""
+    table = _table("Contention", "Host", "Figures")
+    for contention in plan.contentions:
+        table.add_row(contention.kind, Text(contention.host), contention.figures)
+    return [table] if plan.contentions else []
+
+
+def resize_tables(plan: Plan) -> list[Table]:
+    """The physical memory that a plan gives to VMs; no table where it gives none."""
+    table = _table("Resizes", "On", "Memory (GiB)", right=("Memory (GiB)",))
+    for resize in plan.resizes:
+        table.add_row(Text(resize.vm), Text(resize.host), f"{resize.memory_gib:.2f}")
+    return [table] if plan.resizes else []
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:

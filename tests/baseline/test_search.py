@@ -172,7 +172,7 @@ REFUSALS = {
     "large": ([vm(f"v{i}", i % 2, 44) for i in range(3)], "3 VMs or sessions need 44.00 cores of CPU or more each"),
     "pairs": ([vm("a", 0, 50), vm("b", 0, 40), vm("c", 1, 60)], "they need 3 hosts, and 2 are up"),
     "stuck": ([vm("a", 0, 95)], "what cannot leave host-0 takes 95.00 cores"),
-    "search": ([vm("a", 0, 45, 200), vm("b", 0, 45, 200), vm("c", 1, 9, 400)], "proven by exhaustive search"),
+    "hemmed in": ([vm("a", 0, 45, 200), vm("b", 0, 45, 200), vm("c", 1, 9, 400)], "no move is allowed by the rules"),
 }
 
 
