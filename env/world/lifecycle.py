@@ -7,14 +7,12 @@ still on it: those VMs are stopped and wait until it is back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..model.cluster import NOWHERE, HostState
 from ..model.memory import Resize
-from ..model.plan import Plan
 from ..model.restart import restarts
 from ..model.sessions import balanced_sessions, regrouped_sessions
 from .events import Event, EventKind
@@ -22,7 +20,7 @@ from .migration import WorldSettings
 from .migrations import Migrations
 from .present import Present
 from .tasks import TICK_SECONDS, Operation, TaskLog
-from .waiting import Placer, Waiting, WaitingQueue
+from .waiting import Waiting, WaitingQueue
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,12 @@ class Lifecycle:
 
     Args:
         present: what they change.
-        migrations: what they cut off, and what makes room.
-        placer: finds hosts for VMs that arrive.
-        world: how long VMs take to start.
-        begin: starts the moves of a plan that has been found valid, and returns its running number; None where it is
-            not valid.
+        migrations: what they cut off.
+        waiting: where VMs without a host stand.
+        world: how long a host in maintenance is waited for.
+        tasks: where it is written down.
 
     Attributes:
-        tasks: what was done, in order.
         waiting_vm_minutes: minutes that VMs have waited for a host so far.
         evacuation_host_minutes: minutes that hosts in maintenance have waited to be emptied so far.
     """
@@ -54,16 +50,15 @@ class Lifecycle:
         self,
         present: Present,
         migrations: Migrations,
-        placer: Placer,
+        waiting: WaitingQueue,
         world: WorldSettings,
-        begin: Callable[[Plan], int | None],
+        tasks: TaskLog,
     ) -> None:
-        self._present, self._migrations, self._world = present, migrations, world
-        self.tasks = TaskLog(present.inventory)
+        self._present, self._migrations, self._waiting = present, migrations, waiting
+        self._world, self._tasks = world, tasks
         self.waiting_vm_minutes = 0
         self.evacuation_host_minutes = 0
         self._events = list(present.episode.events)
-        self._waiting = WaitingQueue(present, migrations, placer, world, begin, self.tasks)
         self._to_empty: dict[int, _Maintenance] = {}  # by host
         self._recoveries: list[tuple[int, int]] = []  # (minute, host)
 
@@ -102,7 +97,7 @@ class Lifecycle:
         """Writes down that a plan has set the physical memory of a VM."""
         v, h = self._present.inventory.vm_index[resize.vm], self._present.inventory.host_index[resize.host]
         detail = f"{resize.memory_gib:.2f} GiB of physical memory"
-        self.tasks.movable(Operation.RESIZE, v, (h, h), (minute, minute), detail, plan=plan)
+        self._tasks.movable(Operation.RESIZE, v, (h, h), (minute, minute), detail, plan=plan)
 
     def _happens(self, event: Event, minute: int) -> bool:
         """One event; whether VMs that wait should be tried now."""
@@ -128,7 +123,7 @@ class Lifecycle:
         self._migrations.cut_off(minute * TICK_SECONDS, f"{inventory.vms[v].id} was powered off", m=v)
         self._waiting.forget(v)
         self._present.set_on(v, False)
-        self.tasks.movable(Operation.POWER_OFF, v, (int(source), NOWHERE), (minute, minute))
+        self._tasks.movable(Operation.POWER_OFF, v, (int(source), NOWHERE), (minute, minute))
 
     def _fail(self, h: int, duration_minutes: int, minute: int) -> None:
         """A host fails: its `ha` VMs restart at once where there is room."""
@@ -138,7 +133,7 @@ class Lifecycle:
         before = present.state(minute)
         self._to_empty.pop(h, None)
         detail = f"down for {duration_minutes} minutes"
-        self.tasks.host(Operation.FAIL, h, (minute, minute + duration_minutes), detail)
+        self._tasks.host(Operation.FAIL, h, (minute, minute + duration_minutes), detail)
         lost = self._take_down(h, duration_minutes, minute, f"{host.id} failed")
         found = {
             v: target
@@ -167,7 +162,7 @@ class Lifecycle:
             notice = self._world.maintenance_notice_minutes
             self._to_empty[h] = _Maintenance(minute + notice, duration_minutes)
             detail = f"{duration_minutes} minutes of service once it is empty, in {notice} minutes at the latest"
-            self.tasks.host(Operation.MAINTENANCE, h, (minute, minute), detail)
+            self._tasks.host(Operation.MAINTENANCE, h, (minute, minute), detail)
 
     def _service(self, minute: int) -> None:
         """Hosts in maintenance that are empty by now, or whose notice is over, go down for their service."""
@@ -183,7 +178,7 @@ class Lifecycle:
         """A host is up again, and empty."""
         self._recoveries.remove((due_minute, h))
         self._present.set_host_state(h, HostState.UP)
-        self.tasks.host(Operation.RECOVER, h, (due_minute, due_minute))
+        self._tasks.host(Operation.RECOVER, h, (due_minute, due_minute))
         present, V = self._present, self._present.inventory.vm_count
         lost = np.flatnonzero(present.is_on_M[V:] & (present.host_of_M[V:] == NOWHERE)) + V
         self._direct_sessions(lost.tolist(), due_minute, "a host is up again")
@@ -197,4 +192,4 @@ class Lifecycle:
         for m, h in found.items():
             source = int(self._present.host_of_M[m])
             self._present.host_of_M[m] = h
-            self.tasks.movable(Operation.SESSION, m, (source, h), (minute, minute), why)
+            self._tasks.movable(Operation.SESSION, m, (source, h), (minute, minute), why)

@@ -8,12 +8,12 @@ higher for a while.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..model.cluster import CPU, MEMORY, NOWHERE, Array
+from ..model.cluster import CPU, NOWHERE, Array
 from ..model.plan import Move, dense_move
 from ..model.rules import check_move
 from ..model.state import State
@@ -116,13 +116,21 @@ class Migrations:
         """Drops caches that have settled by a minute."""
         self._relocalizing = [r for r in self._relocalizing if r[2] > minute]
 
-    def reserved_gib_H(self, need_V: Array) -> Array:
-        """Memory held on targets for VMs on their way to them, GiB; shape (H,)."""
-        reserved_H = np.zeros(self._present.inventory.host_count)
+    def share_memory(self, minute: int, given_gib: Mapping[int, float] | None = None) -> None:
+        """Shares memory anew on every host, apart from what is held on targets for VMs on their way to them.
+
+        Args:
+            minute: now.
+            given_gib: physical memory that a plan has set (VM index -> GiB).
+        """
+        if self._present.overcommit.size == 0:
+            return
+        need_V = self._present.need_V(minute)
+        reserved_gib_H = np.zeros(self._present.inventory.host_count)
         for migration in self._active:
             if migration.m < len(need_V):
-                reserved_H[migration.target] += need_V[migration.m]
-        return reserved_H
+                reserved_gib_H[migration.target] += need_V[migration.m]
+        self._present.share(minute, reserved_gib_H, given_gib)
 
     def with_both_sides(self, state: State) -> State:
         """A state with every migrating VM counted on its source and on its target."""
@@ -163,7 +171,7 @@ class Migrations:
             self._active.append(Migration(m, target, now + seconds, len(self.log)))
             self.log.append(MoveRecord(move, now, now + seconds, Outcome.RUNNING, plan=self._plan))
             self.copied_gib += move.cost_gib
-            self._present.share(minute, self.reserved_gib_H(state.demand_MR[:, MEMORY]))
+            self.share_memory(minute)
 
     def _broken(self, state: State, m: int, target: int, source: str) -> str:
         """The first rule that a move breaks by now, in words; empty where it is allowed."""
@@ -188,7 +196,7 @@ class Migrations:
         self.log[migration.record] = self.log[migration.record].ended()
         begins = minute + 1
         self._relocalizing.append((m, begins, begins + self._world.relocalization_minutes))
-        self._present.share(minute, self.reserved_gib_H(self._present.need_V(minute)))
+        self.share_memory(minute)
         self._end_of_plan(migration.end_seconds)
 
     def _end_of_plan(self, now: float) -> None:

@@ -22,8 +22,8 @@ from .lifecycle import Lifecycle
 from .migration import MoveRecord, Outcome, WorldSettings
 from .migrations import Migrations
 from .present import Present
-from .tasks import TICK_SECONDS, TaskRecord
-from .waiting import Placer
+from .tasks import TICK_SECONDS, TaskLog, TaskRecord
+from .waiting import Placer, WaitingQueue
 from .workload import DAY_MINUTES, Episode
 
 
@@ -62,7 +62,9 @@ class Simulator:
         self._placer = placer
         self._present = Present(episode)
         self._migrations = Migrations(self._present, self.world)
-        self._lifecycle = Lifecycle(self._present, self._migrations, placer, self.world, self._begin)
+        self._tasks = TaskLog(inventory)
+        waiting = WaitingQueue(self._present, self._migrations, placer, self.world, self._begin, self._tasks)
+        self._lifecycle = Lifecycle(self._present, self._migrations, waiting, self.world, self._tasks)
         self._happen()
 
     @property
@@ -116,7 +118,7 @@ class Simulator:
     @property
     def tasks(self) -> list[TaskRecord]:
         """Everything else that was done, in order."""
-        return self._lifecycle.tasks.records
+        return self._tasks.records
 
     @property
     def waiting_vm_minutes(self) -> int:
@@ -184,8 +186,8 @@ class Simulator:
     def _happen(self) -> None:
         """What happens at the start of this minute by itself."""
         self._lifecycle.happen(self.minute, self.episode.inventory.settings.round_minutes)
-        if self.minute % self._memory_minutes == 0 and self._present.overcommit.size:
-            self._present.share(self.minute, self._migrations.reserved_gib_H(self._present.need_V(self.minute)))
+        if self.minute % self._memory_minutes == 0:
+            self._migrations.share_memory(self.minute)
 
     def _next_change(self, end: int) -> int:
         """The minute up to which nothing changes but demand, at most `end`."""
@@ -258,7 +260,4 @@ class Simulator:
         for resize in due:
             self._lifecycle.note_resize(resize, self.minute, self.plans_executed)
         if due:
-            given_gib = {index[r.vm]: r.memory_gib for r in due}
-            self._present.share(
-                self.minute, self._migrations.reserved_gib_H(self._present.need_V(self.minute)), given_gib
-            )
+            self._migrations.share_memory(self.minute, {index[r.vm]: r.memory_gib for r in due})

@@ -160,7 +160,7 @@ class WaitingQueue:
         present = self._present
         present.host_of_M[v] = h
         present.ready_minute_V[v] = ready
-        present.share(minute, self._migrations.reserved_gib_H(present.need_V(minute)))
+        self._migrations.share_memory(minute)
 
     def _reject(self, waiting: Waiting, minute: int, why: str) -> None:
         """Writes down that a VM found no host; the first time only."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quell.agents import planner as planner_module
-from quell.agents.bundle import Bundle, Scores
-from quell.agents.planner import PLAN_LIMIT, LearnedPlanner, choose_moves
+from quell.agents.planner import PLAN_LIMIT, choose_moves
 from quell.baseline.ads import Ads
 from quell.env.gym.features import SCHEMA
 from quell.env.gym.shortlist import Shortlist
@@ -29,6 +26,7 @@ from quell.env.world.rounds import run_episode
 from quell.env.world.synthetic import synthetic_trace
 from quell.env.world.traces import part
 from quell.env.world.workload import ClusterSpec, build_episode
+from tests.agents.policies import make_learned
 
 RELIEF = SCHEMA.candidate.index("net_relief")
 HOT_CORES, CALM_CORES = [5.0, 4.5], [2.0]  # host-1 at 95 % of 10 cores, host-2 at 20 %
@@ -44,25 +42,6 @@ def make_hosts_cluster(
     vms = tuple(Vm(f"vm-{v + 1}", 8, 8.0) for v in range(len(cores)))
     home = [h for h, host in enumerate(cores_of_hosts) for _ in host]
     return make_cluster(Inventory(tuple(hosts), vms), home, cores, np.zeros(len(cores)))
-
-
-@dataclass(frozen=True)
-class StubBundle:
-    """A policy that scores by a function of candidates and mask, in the place of an exported one."""
-
-    rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    @property
-    def manifest(self) -> Any:
-        return SimpleNamespace(shortlist_size=64)
-
-    def score(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> Scores:
-        assert candidates.shape == (65, len(SCHEMA.candidate)) and context.shape == (len(SCHEMA.context),)
-        return Scores(self.rule(candidates, mask).astype(np.float32), np.zeros((), dtype=np.float32))
-
-
-def make_learned(rule: Callable[[np.ndarray, np.ndarray], np.ndarray], **arguments: Any) -> LearnedPlanner:
-    return LearnedPlanner(cast(Bundle, StubBundle(rule)), **arguments)
 
 
 def relieves(candidates: np.ndarray, mask: np.ndarray) -> np.ndarray:
