@@ -22,6 +22,7 @@ from ..env.model.cluster import (
     Host,
     HostState,
     Inventory,
+    Settings,
 )
 from ..env.model.contention import unresolved_H
 from ..env.model.rules import is_ha_binding
@@ -112,17 +113,39 @@ def relaxed(state: State, facts: Sequence[Fact], in_force: Set[Fact]) -> State:
     return state_from_demand(freed, state.demand_MR, state.host_of_M, swap_V=state.swap_V)
 
 
-def _lifted(inventory: Inventory, host: Host, kind: FactKind, total_R: np.ndarray) -> Host:
-    """The host without one of its bounds: with room for everything there is."""
-    settings = inventory.settings
+def widened(state: State, fact: Fact, room: float) -> State:
+    """The state with so much more room (cores or GiB, below the threshold) within a bound of a host."""
+    inventory = state.inventory
+    h = inventory.host_index[fact.host]
+    hosts = list(inventory.hosts)
+    hosts[h] = _roomier(hosts[h], fact.kind, room, inventory.settings)
+    wider = replace(inventory, hosts=tuple(hosts))
+    return state_from_demand(wider, state.demand_MR, state.host_of_M, swap_V=state.swap_V)
+
+
+def most_room(state: State, fact: Fact) -> float:
+    """Room for everything there is, within the bound of a host, cores or GiB: more never helps."""
+    return float(np.nansum(state.demand_MR[:, RESOURCE_OF[fact.kind]]))
+
+
+def _roomier(host: Host, kind: FactKind, room: float, settings: Settings) -> Host:
+    """The host with so much more room below its threshold, cores or GiB."""
     match kind:
         case FactKind.CPU:
-            return replace(host, cpu_cores=host.cpu_cores + float(total_R[CPU]) / settings.cpu_threshold)
+            return replace(host, cpu_cores=host.cpu_cores + room / settings.cpu_threshold)
         case FactKind.MEMORY:
-            return replace(host, memory_gib=host.memory_gib + float(total_R[MEMORY]))
+            return replace(host, memory_gib=host.memory_gib + room)
         case FactKind.STORAGE_CPU:
-            more_cores = float(total_R[STORAGE]) / settings.storage_cpu_threshold
-            return replace(host, storage_cpu_cores=host.storage_cpu_cores + more_cores)
+            return replace(host, storage_cpu_cores=host.storage_cpu_cores + room / settings.storage_cpu_threshold)
+        case _:
+            raise ValueError(f"{kind} is no resource of a host")
+
+
+def _lifted(inventory: Inventory, host: Host, kind: FactKind, total_R: np.ndarray) -> Host:
+    """The host without one of its bounds: with room for everything there is."""
+    match kind:
+        case FactKind.CPU | FactKind.MEMORY | FactKind.STORAGE_CPU:
+            return _roomier(host, kind, float(total_R[RESOURCE_OF[kind]]), inventory.settings)
         case FactKind.GPU:
             asked = [vm.gpu for vm in inventory.vms if vm.gpu is not None and vm.is_on]
             more = tuple(Gpu(f"more-{i}", gpu.model, gpu.memory_gib) for i, gpu in enumerate(asked))

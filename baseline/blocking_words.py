@@ -10,6 +10,7 @@ from .blocking import RESOURCE_OF, Fact, FactKind, Figures, figures
 
 WORDS = {FactKind.CPU: "CPU", FactKind.MEMORY: "memory", FactKind.STORAGE_CPU: "storage controller"}
 FEW = 3  # hosts that are each told with all their figures
+LEAST_TOLD = 0.01  # cores or GiB: figures have two decimals
 
 
 def told(state: State, fact: Fact) -> str:
@@ -20,19 +21,27 @@ def told(state: State, fact: Fact) -> str:
         case FactKind.RULE:
             return _told_rule(next(rule for rule in state.inventory.rules if rule.id == fact.rule))
         case FactKind.MAINTENANCE:
-            h = state.inventory.host_index[fact.host]
-            count = int((state.inventory.is_on_M & (state.host_of_M == h)).sum())
-            return f"{fact.host} is in maintenance: it takes nothing" + (
-                f" and has to lose all {count}" if count else ""
-            )
+            return _told_maintenance(state, fact)
         case FactKind.DOWN:
-            return f"{fact.host} is down"
+            return f"{fact.host} is down: it takes nothing"
         case FactKind.GPU:
             return _told_gpu(state, fact)
         case FactKind.HA:
             failures = state.inventory.high_availability.host_failures
             what = "any host" if failures == 1 else f"any {failures} hosts"
             return f"the HA reservation: after a failure of {what} all VMs with HA must find memory on the others"
+
+
+def _told_maintenance(state: State, fact: Fact) -> str:
+    """ "host-1 is in maintenance: it takes nothing, and 2 VMs and 1 session have to leave it"."""
+    bound = f"{fact.host} is in maintenance: it takes nothing"
+    there_M = state.inventory.is_on_M & (state.host_of_M == state.inventory.host_index[fact.host])
+    vms = int(there_M[: state.inventory.vm_count].sum())
+    sessions = int(there_M.sum()) - vms
+    if vms + sessions == 0:
+        return bound
+    what = [counted(count, name) for count, name in ((vms, "VM"), (sessions, "session")) if count]
+    return f"{bound}, and {listed(what)} {'has' if vms + sessions == 1 else 'have'} to leave it"
 
 
 def _told_bound(state: State, fact: Fact) -> str:
@@ -49,8 +58,8 @@ def _told_bound(state: State, fact: Fact) -> str:
     if state.inventory.hosts[h].state is not HostState.UP:
         return bound
     if over > 0:
-        return f"{bound}, and must lose {over:.2f} {room.unit}"
-    return f"{bound}: room for {-over:.2f} {room.unit}"
+        return f"{bound}, and must lose {amount(over, room.unit)}"
+    return f"{bound}: {'room for ' + amount(-over, room.unit) if -over >= LEAST_TOLD else 'no room left'}"
 
 
 def _told_rule(rule: PlacementRule) -> str:
@@ -74,13 +83,29 @@ def _told_gpu(state: State, fact: Fact) -> str:
     return f"{fact.host} has {state.gpu_used_H()[h]:g} of the {total_gib:g} GiB of its GPUs in use"
 
 
+def amount(figure: float, unit: str) -> str:
+    """ "3.24 cores"; what is less than people read is not told as nothing."""
+    return f"{figure:.2f} {unit}" if figure >= LEAST_TOLD else f"less than {LEAST_TOLD:.2f} {unit}"
+
+
+def counted(number: int, what: str) -> str:
+    """ "1 move", "2 moves"."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def listed(names: Sequence[str]) -> str:
     """ "a, b and c"."""
     return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
 
 
 def fact_sentence(state: State, facts: Sequence[Fact], *, is_proven: bool = True) -> str:
-    """ "Every plan is blocked by 3 facts: host-1 is at ..., and must lose 3.24 cores; rule p0 lets ..."."""
+    """ "Every plan is blocked by 3 facts: host-1 is at ..., and must lose 3.24 cores; rule p0 lets ...".
+
+    Args:
+        state: before the plan.
+        facts: what is in force, all else lifted.
+        is_proven: whether it is proven that they block every plan.
+    """
     clauses: list[str] = []
     for kind in FactKind:
         alike = [(fact, figures(state, fact)) for fact in facts if fact.kind is kind]
@@ -88,9 +113,10 @@ def fact_sentence(state: State, facts: Sequence[Fact], *, is_proven: bool = True
         is_long = len(bounds) > FEW
         clauses += [told(state, fact) for fact, room in alike if room is None or not is_long]
         clauses += [_told_together(bounds, is_over) for is_over in (True, False)] if is_long else []
-    count = "1 fact" if len(facts) == 1 else f"{len(facts)} facts"
-    what = "Every plan is blocked by" if is_proven else "No plan was found because of"
-    return f"{what} {count}: {'; '.join(clause for clause in clauses if clause)}."
+    count = counted(len(facts), "fact")
+    these = "this 1 fact" if len(facts) == 1 else f"these {len(facts)} facts"
+    what = f"Every plan is blocked by {count}" if is_proven else f"No plan was found with {these} in force"
+    return f"{what}: {'; '.join(clause for clause in clauses if clause)}."
 
 
 def _told_together(bounds: Sequence[tuple[Fact, Figures]], is_over: bool) -> str:
@@ -98,7 +124,8 @@ def _told_together(bounds: Sequence[tuple[Fact, Figures]], is_over: bool) -> str
     alike = [(fact, room) for fact, room in bounds if (room.used > room.limit) == is_over]
     if not alike:
         return ""
-    hosts = listed([f"{fact.host} ({abs(room.used - room.limit):.2f})" for fact, room in alike])
-    amount = sum(abs(room.used - room.limit) for _, room in alike)
-    have = "must lose" if is_over else "has room for" if len(alike) == 1 else "have room for"
-    return f"{hosts} {have} {amount:.2f} {alike[0][1].unit} of {WORDS[alike[0][0].kind]}"
+    is_one = len(alike) == 1
+    hosts = listed([fact.host if is_one else f"{fact.host} ({abs(r.used - r.limit):.2f})" for fact, r in alike])
+    total = sum(abs(room.used - room.limit) for _, room in alike)
+    have = "must lose" if is_over else "has room for" if is_one else "have room for"
+    return f"{hosts} {have} {amount(total, alike[0][1].unit)} of {WORDS[alike[0][0].kind]}"

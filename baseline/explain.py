@@ -9,62 +9,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from shlex import quote
 
 from ..env.model.cluster import NOWHERE, Cluster
 from ..env.model.contention import Contention, ContentionKind
-from ..env.model.cost import node_score_H
 from ..env.model.plan import Plan, Status, dense_move, replay
-from ..env.model.rules import (
-    Reason,
-    Violation,
-    check_move,
-    check_placement,
-    is_ha_binding,
-    vm_vm_affinity,
-    vm_vm_anti_affinity,
-)
+from ..env.model.rules import is_ha_binding
 from ..env.model.state import State, state_of
-from .conflict import Conflict, find_conflict
-from .effects import Change, Step, change_of, differs, hottest, shares_of, steps_of
+from .conflict import Conflict, Prover, find_conflict
+from .effects import Change, Step, change_of, differs, hottest, steps_of
 from .forced import ForcedMove, forced_move
+from .host_answers import HostAnswer, host_answers, restart_answers, told_openings
 from .placement import place_with_room
 from .search import SearchLimits
+from .stranded import Stranded, after_failure, down_hosts, restart_hosts_of, stranded, told_stranded
 
 PLACEMENT_LIMITS = SearchLimits(nodes=200_000)
 
 
-class Standing(StrEnum):
-    """How a host stands to a VM."""
-
-    HERE = "here"
-    OPEN = "open"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True)
-class HostAnswer:
-    """Whether a VM could go to a host as things are: `change` of the host if it did (if it left, for its own host).
-
-    Attributes:
-        rule: the first rule that blocks the host, empty where none does.
-        detail: the rule's reason with its figures, or what speaks for the host.
-    """
-
-    host: str
-    standing: Standing
-    rule: str
-    detail: str
-    change: Change
-
-
 class Fate(StrEnum):
-    """What a plan does with a VM."""
+    """What becomes of a VM: by the plan, by a placement, or after its host went down."""
 
     MOVES = "moves"
     STAYS = "stays"
     OFF = "off"
     PLACED = "placed"
     REJECTED = "rejected"
+    RESTARTS = "restarts"
+    WAITS = "waits"
 
 
 @dataclass(frozen=True)
@@ -72,13 +44,14 @@ class VmAnswer:
     """Why a VM or session moves or stays.
 
     Attributes:
-        fate: what the plan does with it.
+        fate: what becomes of it.
         host: where it is, empty where nowhere.
         reasons: sentences for people.
         steps: its moves, or the moves that make room for it.
-        hosts: every host, in the order of the snapshot; just before its first move where it moves.
+        hosts: every host, in the order of the snapshot; just before its first move where it moves; none for what is
+            off or waits for its host.
         forced: what it would cost to let it move; None where that was not asked.
-        target: where it starts, for a placement.
+        target: where it starts, for a placement or a restart.
     """
 
     id: str
@@ -100,22 +73,33 @@ class ClusterAnswer:
         steps: every move with what it brings.
         hosts: every host that changes, from before the plan to after it.
         conflict: for a refusal, the facts that block every plan.
+        stranded: what is on and does not run, which no plan moves.
     """
 
     reasons: tuple[str, ...]
+    stranded: Stranded
     steps: tuple[Step, ...] = ()
     hosts: tuple[Change, ...] = ()
     conflict: Conflict | None = None
 
 
-def explain_cluster(cluster: Cluster, plan: Plan) -> ClusterAnswer:
-    """Why the plan of a whole cluster is as it is."""
+def explain_cluster(cluster: Cluster, plan: Plan, prover: Prover | None = None) -> ClusterAnswer:
+    """Why the plan of a whole cluster is as it is.
+
+    Args:
+        cluster: before the plan.
+        plan: what a planner answered; whether it has proven a refusal stands.
+        prover: of that planner, where it proves more than the search can.
+    """
     state = state_of(cluster)
+    lost = stranded(state)
     if plan.status is Status.REFUSED:
-        return ClusterAnswer((), conflict=find_conflict(state))
+        conflict = find_conflict(state, is_refusal_proven=plan.proven, prover=prover)
+        return ClusterAnswer(told_stranded(lost), lost, conflict=conflict)
     steps, after = steps_of(state, plan)
     hosts = tuple(change for h in range(state.inventory.host_count) if differs(change := change_of(state, after, h)))
-    return ClusterAnswer((hottest(state),) if plan.status is Status.NO_CONTENTION else (), steps, hosts)
+    calm = (hottest(state),) if plan.status is Status.NO_CONTENTION else ()
+    return ClusterAnswer((*calm, *told_stranded(lost)), lost, steps, hosts)
 
 
 def explain_movable(cluster: Cluster, plan: Plan, m: int) -> VmAnswer:
@@ -129,6 +113,8 @@ def explain_movable(cluster: Cluster, plan: Plan, m: int) -> VmAnswer:
         return _waiting(cluster, state, m)
     steps, _ = steps_of(state, plan)
     own = tuple(step for step in steps if dense_move(state, step.move)[0] == m)
+    if not own and int(state.host_of_M[m]) in down_hosts(state):
+        return _lost(state, m)
     if own:
         at = replay(state, replace(plan, moves=plan.moves[: own[0].number - 1]))
         told = tuple(_told_step(step, len(steps)) for step in own)
@@ -139,45 +125,37 @@ def explain_movable(cluster: Cluster, plan: Plan, m: int) -> VmAnswer:
     return VmAnswer(name, Fate.STAYS, _host_id(state, m), reasons, (), hosts, forced)
 
 
-def host_answers(state: State, m: int, is_ha_enforced: bool) -> tuple[HostAnswer, ...]:
-    """For every host, whether m could go there alone as things are; by what rule not."""
-    answers = []
-    scores_now = node_score_H(state)
-    for h, host in enumerate(state.inventory.hosts):
-        if state.host_of_M[m] == h:
-            left_R = (state.used_HR[h] - state.demand_MR[m]) / state.inventory.capacity_HR[h]
-            change = Change(host.id, shares_of(state, h), tuple(float(share) for share in left_R))
-            answers.append(HostAnswer(host.id, Standing.HERE, "", f"is here; node score {scores_now[h]:.3f}", change))
-            continue
-        after = state.moved(m, h)
-        change = change_of(state, after, h)
-        broken = _broken(state, after, m, h, is_ha_enforced)
-        if broken:
-            answers.append(HostAnswer(host.id, Standing.BLOCKED, broken[0].reason, broken[0].detail, change))
-        else:
-            score = f"node score {node_score_H(after)[h]:.3f}"
-            clash = vm_vm_anti_affinity(state, m, h)
-            detail = f"{change.figures}, {score}" + (f"; {clash}, which is a last resort" if clash else "")
-            answers.append(HostAnswer(host.id, Standing.OPEN, "", detail, change))
-    return tuple(answers)
-
-
-def _broken(state: State, after: State, m: int, h: int, is_ha_enforced: bool) -> tuple[Violation, ...]:
-    """What forbids m on host h; R5, which binds whole plans, comes last."""
-    if state.host_of_M[m] == NOWHERE:
-        return check_placement(state, m, h, is_ha_enforced=is_ha_enforced)
-    split = [Violation(Reason.R5_VM_VM_AFFINITY, f"alone: {v.detail}") for v in vm_vm_affinity(state, after)]
-    return (*check_move(state, m, h, is_ha_enforced=is_ha_enforced), *split)
-
-
 def _waiting(cluster: Cluster, state: State, m: int) -> VmAnswer:
     """For a VM that has no host: where it starts, or why it cannot."""
     name = state.inventory.movable_id(m)
     placed = place_with_room(cluster, m, PLACEMENT_LIMITS)
-    fate = Fate.PLACED if placed.status is Status.PLACED else Fate.REJECTED
-    steps, at = steps_of(state, placed)
+    is_placed = placed.status is Status.PLACED
+    steps, _ = steps_of(state, placed)
     hosts = host_answers(state, m, is_ha_binding(state))
-    return VmAnswer(name, fate, "", (f"{name} has no host yet", placed.reason), steps, hosts, target=placed.target)
+    command = f"`quell place SNAPSHOT --vm {quote(name)}`"
+    how = f"{command} gives this as a plan" if is_placed else f"it waits until {command} finds a host for it"
+    reasons = f"{name} is on but has no host: no plan moves it, a placement starts it", placed.reason, how
+    return VmAnswer(name, Fate.PLACED if is_placed else Fate.REJECTED, "", reasons, steps, hosts, target=placed.target)
+
+
+def _lost(state: State, m: int) -> VmAnswer:
+    """For what stands on a host that is down: where it restarts, or what it waits for."""
+    inventory = state.inventory
+    name, home = inventory.movable_id(m), _host_id(state, m)
+    down = f"{name} does not run: its host {home} is down, and no plan moves it"
+    if m >= inventory.vm_count:
+        return VmAnswer(name, Fate.WAITS, home, (down, "a session of a host that is down is directed to another host"))
+    if not inventory.is_ha_V[m]:
+        waits = f"it has no HA, so it does not restart elsewhere: it waits until {home} is back"
+        return VmAnswer(name, Fate.WAITS, home, (down, waits))
+    hosts = restart_answers(after_failure(state), m)
+    h = restart_hosts_of(state).get(m)
+    if h is None:
+        waits = "it has HA, but no host that is up can take it after the others that restart: it waits for one"
+        return VmAnswer(name, Fate.WAITS, home, (down, waits), hosts=hosts)
+    target = inventory.hosts[h].id
+    restarts = f"it has HA, so it restarts elsewhere; as things are {target} can take it"
+    return VmAnswer(name, Fate.RESTARTS, home, (down, restarts), hosts=hosts, target=target)
 
 
 def _why_stays(
@@ -188,8 +166,8 @@ def _why_stays(
     if plan.status is Status.NO_CONTENTION:
         return f"{name} stays on {home}: no host is contended, so nothing moves", hottest(state)
     if plan.status is not Status.PLANNED:
-        told = [f"{name} stays on {home}: nothing moves, for there is no plan ({plan.reason})"]
-        return (*told, _told_openings(name, hosts))
+        told = [f"{name} stays on {home}: nothing moves, for {_told_refusal(plan)} ({plan.reason})"]
+        return (*told, told_openings(name, hosts))
     there = [contention for contention in plan.contentions if contention.host == home]
     instead = [step for step in steps if step.move.source == home]
     if not there:
@@ -204,7 +182,16 @@ def _why_stays(
         told = [f"{name} stays on {home}: its swapping ends without a move"]
     if forced is not None:
         told.append(_told_forced(name, plan, forced))
-    return (*told, _told_openings(name, hosts))
+    return (*told, told_openings(name, hosts))
+
+
+def _told_refusal(plan: Plan) -> str:
+    """What is known of there being no plan; "there is none" only where that is proven."""
+    if plan.proven is None:  # a planner that does not look for all plans, or refrains
+        return f"planner {plan.planner} has no plan"
+    if plan.proven:
+        return "there is no plan"
+    return "no plan was found within the limits; it is not proven that there is none"
 
 
 def _told_forced(name: str, plan: Plan, forced: ForcedMove) -> str:
@@ -213,15 +200,6 @@ def _told_forced(name: str, plan: Plan, forced: ForcedMove) -> str:
         return f"no valid plan moves {name}"
     what = f"the cheapest plan that moves {name} costs" if forced.is_exact else f"no plan moves {name} for less than"
     return f"{what} {forced.cost_gib:.1f} GiB; this one costs {plan.cost_gib:.1f} GiB"
-
-
-def _told_openings(name: str, hosts: Sequence[HostAnswer]) -> str:
-    """Whether anything could take it as things are."""
-    others = [answer for answer in hosts if answer.standing is not Standing.HERE]
-    free = [answer.host for answer in others if answer.standing is Standing.OPEN]
-    if free:
-        return f"as things are, {len(free)} of the {len(others)} other hosts could take {name}: {', '.join(free)}"
-    return f"as things are, none of the {len(others)} other hosts could take {name}"
 
 
 def _is_maintenance(there: Sequence[Contention]) -> bool:

@@ -38,12 +38,14 @@ class QuestionLimits:
         nodes: for every other question.
         all_nodes: for all of them together.
         question_nodes: what a question counts beside its nodes.
+        room_nodes: for all questions together about the least room that allows a plan.
     """
 
     first_nodes: int = 40_000
     nodes: int = 10_000
     all_nodes: int = 200_000
     question_nodes: int = 500
+    room_nodes: int = 60_000
 
 
 class Answer(Enum):
@@ -96,14 +98,24 @@ class Questions:
 
     def solve(self, in_force: Facts, nodes: int) -> SearchResult:
         """One search with some facts in force; what it says is kept."""
-        found = search(relaxed(self.state, self.facts, in_force), SearchLimits(nodes))
-        self.nodes_left -= found.nodes * self._weight(in_force) + self.limits.question_nodes
+        found = self.ask(relaxed(self.state, self.facts, in_force), in_force, nodes)
         if found.moves is not None:
             self.opened.append(self._widest(in_force, found.moves))
         else:
             is_blocked = found.is_proven_refusal or self.is_presuming
             (self.blocked if is_blocked else self.undecided).append(in_force)
         return found
+
+    def ask(self, state: State, in_force: Facts, nodes: int) -> SearchResult:
+        """One search on a state in which some facts are in force; its effort is counted."""
+        found = search(state, SearchLimits(nodes))
+        self.nodes_left -= found.nodes * self._weight(in_force) + self.limits.question_nodes
+        return found
+
+    def disprove(self, in_force: Facts, moves: Moves) -> None:
+        """These facts were presumed to block every plan, and the moves are one."""
+        self.blocked = [blocked for blocked in self.blocked if not blocked <= in_force]
+        self.opened.append(self._widest(in_force, moves))
 
     def broken(self) -> list[Facts]:
         """The facts that each plan found breaks, none of them a part of another."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,27 +14,72 @@ from rich.text import Text
 
 from ..baseline.placement import place_with_room
 from ..baseline.search import SearchLimits
-from ..env.model.cluster import NOWHERE
-from ..env.model.errors import DocumentError
+from ..env.model.cluster import NOWHERE, Cluster
+from ..env.model.errors import DocumentError, QuellError
 from ..env.model.files import write_atomically
 from ..env.model.plan import Plan, validate
 from ..env.model.rules import Violation
 from ..env.model.snapshot import plan_document, read_plan, read_snapshot
 from ..env.model.state import state_of
-from .planners import planner_for_snapshot
+from .legible import legible, legible_words
+from .planners import is_bundle, planner_for_snapshot
 from .terminal import console
 
 PLACEMENT_LIMITS = SearchLimits(nodes=200_000)  # somebody waits, and looks at one answer: a second or two
 
 
-def plan_snapshot(snapshot: Path, planner_name: str) -> Plan:
+def plan_snapshot(snapshot: Path, planner_name: str, limit_seconds: float | None = None) -> Plan:
     """The plan of one planner for a snapshot file.
 
+    Args:
+        snapshot: the file.
+        planner_name: what people type.
+        limit_seconds: how long the planner may search; None for what the settings of the snapshot say.
+
     Raises:
-        QuellError: the snapshot or the planner cannot be read; or the planner broke a rule, which no planner may.
+        QuellError: the snapshot or the planner cannot be read, or the planner takes no limit.
     """
     planner = planner_for_snapshot(planner_name)
-    return planner.plan(read_snapshot(snapshot))
+    return planner.plan(with_limit(read_snapshot(snapshot), planner_name, limit_seconds))
+
+
+def with_limit(cluster: Cluster, planner_name: str, limit_seconds: float | None) -> Cluster:
+    """The cluster with settings by which the planner searches so many seconds; as it is where there is no limit.
+
+    Raises:
+        QuellError: the planner does not search.
+    """
+    if limit_seconds is None:
+        return cluster
+    if planner_name == "exact":
+        from ..baseline.exact import PROOF_FACTOR  # here, so that the others do not wait for OR-tools
+
+        limit_seconds /= PROOF_FACTOR  # of which the proof takes so many times as much
+    elif planner_name != "ads" and not is_bundle(planner_name):
+        raise QuellError(f"--limit: planner {planner_name!r} does not search, so it takes no limit")
+    settings = replace(cluster.inventory.settings, solve_limit_seconds=limit_seconds)
+    return replace(cluster, inventory=replace(cluster.inventory, settings=settings))
+
+
+def find_id(snapshot: Path, movable: str, index: Mapping[str, int], what: str) -> int:
+    """The movable that `--vm` names.
+
+    Args:
+        snapshot: the file, for errors.
+        movable: the id that people type.
+        index: movables by id.
+        what: the index is of, for people.
+
+    Raises:
+        DocumentError: the id is empty, or nothing has it.
+    """
+    if not movable:
+        raise DocumentError(f"{snapshot}: --vm: the id is empty, it must be that of a {what} of this cluster")
+    if movable not in index:
+        near = get_close_matches(movable, index, n=1)
+        hint = f" (did you mean {legible_words(repr(near[0]))}?)" if near else ""
+        raise DocumentError(f"{snapshot}: --vm: {legible_words(repr(movable))} is no {what} of this cluster{hint}")
+    return index[movable]
 
 
 def place_snapshot(snapshot: Path, vm: str) -> Plan:
@@ -43,16 +90,12 @@ def place_snapshot(snapshot: Path, vm: str) -> Plan:
     """
     cluster = read_snapshot(snapshot)
     inventory = cluster.inventory
-    if vm not in inventory.vm_index:
-        near = get_close_matches(vm, inventory.vm_index, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise DocumentError(f"{snapshot}: --vm: {vm!r} is no VM of this cluster{hint}")
-    m = inventory.vm_index[vm]
+    m, name = find_id(snapshot, vm, inventory.vm_index, "VM"), legible_words(repr(vm))
     if cluster.host_of_M[m] != NOWHERE:
-        host = inventory.hosts[cluster.host_of_M[m]].id
-        raise DocumentError(f"{snapshot}: --vm: {vm!r} is on host {host!r} already, only a VM without a host is placed")
+        host = legible_words(repr(inventory.hosts[cluster.host_of_M[m]].id))
+        raise DocumentError(f"{snapshot}: --vm: {name} is on host {host} already, only a VM without a host is placed")
     if not inventory.vms[m].is_on:
-        raise DocumentError(f"{snapshot}: --vm: {vm!r} is off, only a VM that is on is placed")
+        raise DocumentError(f"{snapshot}: --vm: {name} is off, only a VM that is on is placed")
     return place_with_room(cluster, m, PLACEMENT_LIMITS)
 
 
@@ -85,15 +128,15 @@ def plan_text(plan: Plan) -> Group:
     where = f" on {plan.target}" if plan.target else ""
     by = f"by {plan.planner}, {moves}, {plan.cost_gib:.2f} GiB, {plan.solve_seconds:.3f} s"
     head = f"{plan.cluster}: {what}{where} {by}"
-    parts: list[Text | Table] = [Text(head, style="bold")]
+    parts: list[Text | Table] = [legible(head, style="bold")]
     if plan.reason:
-        parts.append(Text(plan.reason))
+        parts.append(legible(plan.reason))
     parts += contention_tables(plan)
     if plan.moves:
         table = _table("#", "Moves", "From", "To", "Cost (GiB)", "Why", right=("#", "Cost (GiB)"))
         for i, move in enumerate(plan.moves, start=1):
             what = move.id if move.kind == "vm" else f"{move.id} (session)"
-            table.add_row(*map(Text, (str(i), what, move.source, move.target, f"{move.cost_gib:.2f}", move.reason)))
+            table.add_row(*map(legible, (str(i), what, move.source, move.target, f"{move.cost_gib:.2f}", move.reason)))
         parts.append(table)
     return Group(*parts, *resize_tables(plan))
 
@@ -102,7 +145,7 @@ def contention_tables(plan: Plan) -> list[Table]:
     """The contentions found before a plan; no table where there are none."""
     table = _table("Contention", "Host", "Figures")
     for contention in plan.contentions:
-        table.add_row(contention.kind, Text(contention.host), contention.figures)
+        table.add_row(contention.kind, legible(contention.host), contention.figures)
     return [table] if plan.contentions else []
 
 
@@ -110,7 +153,7 @@ def resize_tables(plan: Plan) -> list[Table]:
     """The physical memory that a plan gives to VMs; no table where it gives none."""
     table = _table("Resizes", "On", "Memory (GiB)", right=("Memory (GiB)",))
     for resize in plan.resizes:
-        table.add_row(Text(resize.vm), Text(resize.host), f"{resize.memory_gib:.2f}")
+        table.add_row(legible(resize.vm), legible(resize.host), f"{resize.memory_gib:.2f}")
     return [table] if plan.resizes else []
 
 
