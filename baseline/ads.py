@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from ..env.model.cluster import CPU, MEMORY, STORAGE, TOLERANCE, Cluster
+from ..env.model.cluster import CPU, MEMORY, STORAGE, TOLERANCE, Array, Cluster
 from ..env.model.contention import Contention, ContentionKind, contentions
 from ..env.model.demand import Estimator, trend_estimate
 from ..env.model.effectiveness import PlanOutcome
@@ -23,10 +23,10 @@ from ..env.model.plan import Plan, Status, moves_of
 from ..env.model.state import State, state_of
 from .effectiveness import EffectivenessRecord
 from .mode import Mode
-from .search import SearchLimits, search
+from .search import SearchLimits, SearchResult, search
+from .search_in_time import search_in_time
 from .warm_up import warm_up
 
-INTERACTIVE_NODES = 5_000_000  # beyond what a few seconds allow: with somebody waiting, the clock decides
 PRICES = "prices that count how little of their predicted relief such moves kept away before"
 
 RESOURCE_OF = {
@@ -69,7 +69,7 @@ class Ads:
             reason = f"disabled: {_count(len(found), 'contention')} found, nothing is moved"
             return self._refrained(cluster, found, reason, started)
         price_M = self.record.price_M(state, found, cluster.time)
-        result = search(state, self._limits(state), price_M)
+        result = self._search(state, price_M)
         if result.moves is None:
             is_proven = result.is_proven_refusal
             return unresolved(self.name, cluster, found, result.reason, started, proven=is_proven)
@@ -87,11 +87,11 @@ class Ads:
         """The same planner before it has learned anything."""
         return replace(self, record=EffectivenessRecord(self.record.settings))
 
-    def _limits(self, state: State) -> SearchLimits:
-        """The limits of this search."""
-        if not self.is_interactive:
-            return self.limits
-        return SearchLimits(INTERACTIVE_NODES, state.inventory.settings.solve_limit_seconds)
+    def _search(self, state: State, price_M: Array | None) -> SearchResult:
+        """The search, limited by the clock where somebody waits."""
+        if self.is_interactive:
+            return search_in_time(state, state.inventory.settings.solve_limit_seconds, price_M)
+        return search(state, self.limits, price_M)
 
     def _refrained(self, cluster: Cluster, found: tuple[Contention, ...], reason: str, started: float) -> Plan:
         """No moves though there are contentions."""
@@ -148,7 +148,10 @@ def unresolved(
     planner: str, cluster: Cluster, found: tuple[Contention, ...], why: str, started: float, *, proven: bool
 ) -> Plan:
     """The refusal of a plan, for a reason that is a clause; whether it is proven that there is none."""
-    reason = f"{_count(len(found), 'contention')} cannot all be resolved: {why}"
+    verdict = "cannot be resolved" if len(found) == 1 else "cannot all be resolved"
+    if not proven:
+        verdict = "is not resolved" if len(found) == 1 else "are not resolved"
+    reason = f"{_count(len(found), 'contention')} {verdict}: {why}"
     seconds = time.perf_counter() - started
     return Plan(cluster.name, planner, Status.REFUSED, reason, found, solve_seconds=seconds, proven=proven)
 

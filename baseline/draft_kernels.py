@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..env.model.cluster import CPU, MEMORY, RESOURCES
-from .rule_kernels import IN, KEEP, OUT, inlined, inner, shift, vgpus_pack
+from ..env.model.gpu_kernels import vgpus_pack
+from .rule_kernels import IN, KEEP, OUT, inlined, inner, shift
 from .search_board import FREE, MOVED, NONE, WAITS, Board
 
 IMPOSSIBLE_GIB = np.inf

@@ -13,8 +13,9 @@ from ..env.model.demand import Estimator, trend_estimate
 from ..env.model.plan import Plan
 from ..env.model.state import State, state_of
 from .ads import planned, uncontended, unresolved
+from .exact_limits import ExactLimits
 from .exact_order import Orders
-from .exact_proof import ExactLimits, prove
+from .exact_proof import prove
 from .search import SearchLimits
 from .search_board import board_of
 from .warm_up import warm_up

@@ -11,13 +11,13 @@ after the last arrival, and later departures keep it so. R7 is asked after the l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from ortools.sat.python import cp_model
 
-from ..env.model.cluster import MEMORY, RESOURCES, Array, IntArray
+from ..env.model.cluster import MEMORY, RESOURCES, Array, BoolArray, IntArray
 from .exact_order import Draft
 from .search_board import FREE, Board
 
@@ -57,16 +57,29 @@ def _weighted(terms: list[Term]) -> cp_model.LinearExprT:
     return cp_model.LinearExpr.weighted_sum([literal for literal, _ in terms], [count for _, count in terms])
 
 
-class PlacementModel:
-    """The model, which learns: every method but `draft` and `cost_gib` adds to it."""
+class OutOfTimeError(Exception):
+    """The model was not complete in time."""
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
+
+class PlacementModel:
+    """The model, which learns: every method but `draft` and `cost_gib` adds to it.
+
+    Args:
+        board: the start.
+        has_time_left: asked while the model is built, which takes seconds for large clusters.
+
+    Raises:
+        OutOfTimeError: it had none left.
+    """
+
+    def __init__(self, board: Board, has_time_left: Callable[[], bool] = lambda: True) -> None:
+        self.board, self._has_time_left = board, has_time_left
         self.cp = cp_model.CpModel()
         units = board.units
         can_UH = board.can_UH & (units["mode"] == FREE)[:, None]
         self._stays = [self.cp.new_bool_var("") if can_H.any() else None for can_H in can_UH]
-        self._goes = [{int(h): self.cp.new_bool_var("") for h in np.flatnonzero(can_H)} for can_H in can_UH]
+        self._goes = [self._choices(can_H) for can_H in can_UH]
+        self._there_H: dict[int, tuple[list[int], list[Literal]]] = {}
         self._arrivals = [[int(u) for u in np.flatnonzero(can_U)] for can_U in can_UH.T]
         self._demand_UR = [scaled(np.nan_to_num(units["demand"][:, r])) for r in range(RESOURCES)]
         self._need_M = scaled(board.movables["demand"][:, MEMORY])
@@ -79,9 +92,20 @@ class PlacementModel:
         ]
         self._place_units()
         for h in np.flatnonzero(board.hosts["is_up"]):
+            self._go_on()
             self._fit(int(h))
             self._keep_apart(int(h))
             self._pack_vgpus(int(h))
+
+    def _go_on(self) -> None:
+        """Asks whether there is time left."""
+        if not self._has_time_left():
+            raise OutOfTimeError
+
+    def _choices(self, can_H: BoolArray) -> dict[int, cp_model.IntVar]:
+        """A variable for every host that a unit may go to."""
+        self._go_on()
+        return {h: self.cp.new_bool_var("") for h in np.flatnonzero(can_H).tolist()}
 
     @property
     def free(self) -> list[int]:
@@ -169,7 +193,9 @@ class PlacementModel:
                     self.cp.add(self._goes[u][h] == 0)
                 continue
             limit = self._demand_UR[r].limit(float(host["limit"][r]))
-            bound = self.cp.add(_weighted(self._there(h, self._demand_UR[r].values)) <= limit)
+            there, literals = self._there(h)
+            used = cp_model.LinearExpr.weighted_sum(literals, self._demand_UR[r].values[there].tolist())
+            bound = self.cp.add(used <= limit)
             if r == MEMORY and host["used"][r] > host["limit"][r] and not host["needs_memory"]:
                 bound.only_enforce_if(self._arrived(h))
 
@@ -249,11 +275,15 @@ class PlacementModel:
         """Memory in use on h at the end, in the scale of single needs."""
         need_U = np.zeros(self.board.units.size, dtype=np.int64)
         np.add.at(need_U, self.board.movables["unit"], self._need_M.values)
-        return self._there(h, need_U)
+        there, literals = self._there(h)
+        return list(zip(literals, need_U[there].tolist(), strict=True))
 
-    def _there(self, h: int, size_U: IntArray) -> list[Term]:
-        """Terms of a sum of sizes over what is on h at the end."""
-        return [(at, size) for u, size in enumerate(size_U.tolist()) if (at := self._at(u, h)) is not None]
+    def _there(self, h: int) -> tuple[list[int], list[Literal]]:
+        """The units that may be on h at the end, and whether they are."""
+        if h not in self._there_H:
+            pairs = [(u, at) for u in range(len(self._stays)) if (at := self._at(u, h)) is not None]
+            self._there_H[h] = [u for u, _ in pairs], [at for _, at in pairs]
+        return self._there_H[h]
 
     def _arrived(self, h: int) -> cp_model.IntVar:
         """Whether something comes to h."""

@@ -1,6 +1,7 @@
 """The cheapest plan, proven: OR-tools CP-SAT over final placements, and orders found for them.
 
-1. The search (`search.py`) gives a plan to beat, or none.
+1. The search (`search.py`) gives a plan to beat, or none. In small clusters, against the clock, all placements that
+   moves lead to are looked at where these are not too many (`reachable.py`); then that is all.
 2. CP-SAT seeks the cheapest placement below its cost by all rules that bind the end of a plan (`exact_model.py`).
 3. If a failure could not be survived there (R7), restarts after it enter the model. If no order of moves leads there by
    the rules, the few moves and stays that are to blame are cut off (`exact_order.py`), unless something of them is
@@ -15,7 +16,7 @@ Whatever ends the proof early, the bound that CP-SAT has by then holds. With one
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -28,61 +29,21 @@ from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of, plan_score, validate
 from ..env.model.rules import is_ha_binding
 from ..env.model.state import State
-from .exact_model import CHEAPER_GIB, PlacementModel
+from .exact_limits import ExactLimits, ExactResult
+from .exact_model import CHEAPER_GIB, OutOfTimeError, PlacementModel
 from .exact_order import FOUND, IMPOSSIBLE, UNDECIDED, Draft, Orders
+from .exact_solve import solve
 from .polish_kernels import polish
-from .reachable import hemmed_in
+from .reachable import MANY_PLACEMENTS, hemmed_in, is_walkable, reach
 from .refusal import blocking_fact
-from .search import SearchLimits, search
+from .search import search
 from .search_board import STAYS, Board, board_of
 from .solver import POLISH_WORK, Solver
 
 STOPS = 2  # parking moves of one plan that are sought; plans with more only count in the bound
 FAILURES_AT_ONCE = 24  # that enter the model after one placement
+WALK_SHARE = 0.4  # of the seconds left, for looking at all placements
 TRIES_PER_WORK = 1_000_000  # moves tried that count as one unit of CP-SAT's deterministic time, about a second
-
-
-@dataclass(frozen=True)
-class ExactLimits:
-    """When the proof is given up.
-
-    Attributes:
-        work: effort in CP-SAT's deterministic time, about seconds; the same on every machine.
-        seconds: wall-clock limit, None for none: then the same state always gives the same plan.
-        search: of the search that gives a plan to beat.
-    """
-
-    work: float = 1.0
-    seconds: float | None = None
-    search: SearchLimits = field(default_factory=SearchLimits)
-
-    def __str__(self) -> str:
-        return f"{self.seconds:g} seconds" if self.seconds is not None else f"{self.work:g} units of work"
-
-
-@dataclass(frozen=True)
-class ExactResult:
-    """What is known about the cheapest plan.
-
-    Attributes:
-        moves: (movable, target host) in order; None where no plan was found.
-        cost_gib: cost of the moves.
-        bound_gib: no plan costs less.
-        is_proven: no plan is cheaper; without moves, that there is none.
-        is_proven_by_model: CP-SAT showed it, whatever the search had shown.
-        reason: the same for people, a clause.
-        placements: final placements that were judged.
-        seconds: effort.
-    """
-
-    moves: tuple[tuple[int, int], ...] | None
-    cost_gib: float
-    bound_gib: float
-    is_proven: bool
-    is_proven_by_model: bool
-    reason: str
-    placements: int
-    seconds: float
 
 
 def prove(state: State, limits: ExactLimits | None = None) -> ExactResult:
@@ -90,7 +51,8 @@ def prove(state: State, limits: ExactLimits | None = None) -> ExactResult:
     began = time.perf_counter()
     if not unresolved_H(state).any():
         return ExactResult((), 0.0, 0.0, True, True, "nothing has to move", 0, time.perf_counter() - began)
-    fact = blocking_fact(state, board_of(state)) or hemmed_in(state)
+    start = board_of(state)
+    fact = blocking_fact(state, start) or hemmed_in(state, start)
     if fact is not None:
         return ExactResult(None, 0.0, 0.0, True, False, fact, 0, time.perf_counter() - began)
     return _Proof(state, limits or ExactLimits(), began).run()
@@ -106,13 +68,20 @@ class _Proof:
         self.first = search(state, limits.search)
         self.best, self.best_gib = self.first.moves, self.first.cost_gib if self.first.moves is not None else np.inf
         self.bound_gib = 0.0
+        self.walk_refusal: str | None = None
+        self.is_closed_by_model = False
         self.open_gib = np.inf  # no plan to a placement that was given up without proof costs less
         self.placements, self.work = 0, 0.0
         self.covered: set[tuple[int, ...]] = set()
 
     def run(self) -> ExactResult:
         """Steps 2 to 5."""
-        self.model = PlacementModel(self._worth_moving())
+        if self._look_at_all():
+            return self._result(True)
+        try:
+            self.model = PlacementModel(self._worth_moving(), self._has_time_left)
+        except OutOfTimeError:
+            return self._result(self._is_first_proven())
         self.is_ha_binding = is_ha_binding(self.state)
         is_open, is_closed = True, False
         while is_open and not is_closed and self._has_time_left():
@@ -124,6 +93,20 @@ class _Proof:
             is_closed = self.bound_gib >= self.best_gib - CHEAPER_GIB
         self.is_closed_by_model = is_closed
         return self._result(is_closed or self._is_first_proven())
+
+    def _look_at_all(self) -> bool:
+        """Whether all placements that moves lead to were looked at, against the clock; the best plan is kept."""
+        seconds = self.limits.seconds
+        if seconds is None or self._is_first_proven() or not is_walkable(self.state):
+            return False
+        met = reach(self.state, self.start, MANY_PLACEMENTS, WALK_SHARE * self._seconds_left(), self.best_gib)
+        if met.moves is not None:
+            if not self._is_valid(met.moves):
+                return False
+            self._keep(met.moves)
+        elif self.best is None:
+            self.walk_refusal = met.refusal
+        return met.is_all
 
     def _worth_moving(self) -> Board:
         """The start with those held that no plan cheaper than the best one moves: it has to pay the floor besides."""
@@ -142,14 +125,7 @@ class _Proof:
         if self.best is not None:
             self.model.must_cost_less(self.best_gib)
         self.model.minimize()
-        self.solver = cp_model.CpSolver()
-        self.solver.parameters.num_workers = 1
-        self.solver.parameters.random_seed = 0
-        self.solver.parameters.catch_sigint_signal = False  # it would take Ctrl-C from Python, for good
-        self.solver.parameters.max_deterministic_time = self._work_left()
-        if self.limits.seconds is not None:
-            self.solver.parameters.max_time_in_seconds = self._seconds_left()
-        status = self.solver.solve(self.model.cp)
+        self.solver, status = solve(self.model.cp, self._work_left(), self._seconds_left())
         self.work += self.solver.deterministic_time
         if status == cp_model.INFEASIBLE:
             return status, np.inf
@@ -276,6 +252,8 @@ class _Proof:
             return f"the proof ended at {self._end()}; no plan is cheaper than {self.bound_gib:.2f} GiB (bound)"
         if self.first.is_proven_refusal:
             return self.first.reason
+        if self.walk_refusal is not None:
+            return self.walk_refusal
         if is_closed:
             return "no placement keeps every rule and can be reached by an order of moves (proven by CP-SAT)"
         return (

@@ -34,7 +34,7 @@ def _too_little_room(state: State, board: Board) -> str | None:
             what, unit = NAMES[r]
             return (
                 f"{leaving_H.sum():.2f} {unit} of {what} would have to move, and all hosts together have room for "
-                f"{free_H.sum():.2f} {unit} below their thresholds"
+                f"{free_H.sum():.2f} {unit} left"
             )
     return None
 

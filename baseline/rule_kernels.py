@@ -12,6 +12,7 @@ from numba import njit
 
 from ..env.model.availability import SEARCH_LIMIT
 from ..env.model.cluster import MEMORY, RESOURCES, TOLERANCE, Array, IntArray
+from ..env.model.gpu_kernels import vgpus_pack
 from .search_board import NONE, Board
 
 inner = njit(cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
@@ -68,41 +69,6 @@ def is_allowed(b: Board, m: int, target: int) -> bool:
     fits = vgpus_pack(b.profiles_HC[target], b.slots_GC[b.hosts[target].first_gpu : b.hosts[target].end_gpu])
     b.profiles_HC[target, c] -= 1
     return fits
-
-
-@inner
-def vgpus_pack(wanted_C: IntArray, slots_GC: IntArray) -> bool:
-    """Whether the vGPUs fit on the GPUs, exactly (R6): every GPU takes one profile or none; all choices are tried.
-
-    Args:
-        wanted_C: vGPUs of each profile.
-        slots_GC: how many of each profile each GPU holds; 0 for another model.
-    """
-    G, C = slots_GC.shape
-    left_C = wanted_C.copy()
-    choice_G = np.full(G + 1, -1)
-    g = 0
-    while g >= 0:
-        is_done = True
-        for c in range(C):
-            is_done = is_done and left_C[c] <= 0
-        if is_done:
-            return True
-        c = choice_G[g]
-        if 0 <= c < C:  # back here: this choice led nowhere
-            left_C[c] += slots_GC[g, c]
-        c += 1
-        while g < G and c < C and not (left_C[c] > 0 and slots_GC[g, c] > 0):
-            c += 1
-        if g == G or c > C:
-            choice_G[g] = -1
-            g -= 1
-            continue
-        choice_G[g] = c
-        if c < C:
-            left_C[c] -= slots_GC[g, c]
-        g += 1
-    return False
 
 
 @inner

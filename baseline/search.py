@@ -10,7 +10,7 @@
 5. Where cheaper placements were found to which no order of moves leads, detours are tried.
 6. Among plans of that cost, one with lower node scores is sought by local search (`polish_kernels.py`).
 7. Where few placements can be reached at all, every one of them is looked at (`reachable.py`): very few at once, more
-   where no plan was found.
+   where no plan was found. That finds the cheapest plan of any number of detours, or proves that there is none.
 
 Effort is counted in nodes, so that a limit on it gives the same plan on every machine.
 """
@@ -26,7 +26,7 @@ import numpy as np
 from ..env.model.cluster import Array
 from ..env.model.contention import unresolved_H
 from ..env.model.state import State
-from .reachable import FEW_PLACEMENTS, hemmed_in
+from .reachable import FEW_PLACEMENTS, hemmed_in, reach
 from .refusal import blocking_fact
 from .search_tree import EPSILON_GIB
 from .solver import Solver
@@ -49,14 +49,16 @@ class SearchLimits:
     Attributes:
         nodes: decisions tried; the same on every machine. A node takes 5 to 10 microseconds at 8-24 hosts.
         seconds: wall-clock limit, None for none: then the same state always gives the same plan.
+        seconds_without_plan: the same where no plan has been found by then, None for no other limit.
     """
 
     nodes: int = 20_000
     seconds: float | None = None
+    seconds_without_plan: float | None = None
 
     def __str__(self) -> str:
         nodes = f"{self.nodes:,} nodes"
-        return nodes if self.seconds is None else f"{nodes} or {self.seconds:g} seconds"
+        return nodes if self.seconds is None else f"{nodes} or {self.seconds:.3g} seconds"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class SearchResult:
     nodes: int
     seconds: float
 
+    def with_cheapest(self, moves: tuple[tuple[int, int], ...], cost_gib: float) -> SearchResult:
+        """The same effort with a plan that was proven to be the cheapest."""
+        known = "no plan is cheaper (proven)"
+        return replace(self, moves=moves, cost_gib=cost_gib, floor_gib=cost_gib, is_proven_optimal=True, reason=known)
+
 
 def search(state: State, limits: SearchLimits | None = None, price_M: Array | None = None) -> SearchResult:
     """The cheapest valid plan for all contentions of a state, or why there is none.
@@ -96,13 +103,21 @@ def search(state: State, limits: SearchLimits | None = None, price_M: Array | No
     if not unresolved_H(state).any():
         return SearchResult((), 0.0, 0.0, True, False, "nothing has to move", 0, time.perf_counter() - began)
     solver = Solver(state, price_M)
-    fact = blocking_fact(state, solver.start) or hemmed_in(state, FEW_PLACEMENTS)
+    fact = blocking_fact(state, solver.start) or hemmed_in(state, solver.start, FEW_PLACEMENTS)
     if fact is not None:
         return SearchResult(None, 0.0, 0.0, False, True, fact, 0, time.perf_counter() - began)
     found = _Search(solver, limits or SearchLimits(), began).run()
-    if found.moves is None and not found.is_proven_refusal and (told := hemmed_in(state)) is not None:
-        found = replace(found, is_proven_refusal=True, reason=told, seconds=time.perf_counter() - began)
-    return found
+    if found.moves is None and not found.is_proven_refusal:
+        found = _where_moves_lead(state, solver, found)
+    return replace(found, seconds=time.perf_counter() - began)
+
+
+def _where_moves_lead(state: State, solver: Solver, found: SearchResult) -> SearchResult:
+    """Step 7 for a search that found no plan."""
+    met = reach(state, solver.start)
+    if met.moves is not None:
+        return found.with_cheapest(met.moves, met.cost_gib)
+    return found if met.refusal is None else replace(found, is_proven_refusal=True, reason=met.refusal)
 
 
 class _Search:
@@ -186,15 +201,13 @@ class _Search:
 
     def _nodes_left(self) -> int:
         """Nodes that the limits still allow, by the clock at the speed so far."""
-        left = self.limits.nodes - self.solver.nodes
-        if self.limits.seconds is not None:
+        left, seconds = self.limits.nodes - self.solver.nodes, self.limits.seconds
+        if self.solver.best_moves is None and self.limits.seconds_without_plan is not None:
+            seconds = min(self.limits.seconds_without_plan, np.inf if seconds is None else seconds)
+        if seconds is not None:
             spent = time.perf_counter() - self.began
-            left = min(
-                left,
-                int(
-                    ((1 - POLISH_SHARE) * self.limits.seconds - spent) / max(spent, 1e-3) * max(self.solver.nodes, 1000)
-                ),
-            )
+            share_left = ((1 - POLISH_SHARE) * seconds - spent) / max(spent, 1e-3)
+            left = min(left, int(share_left * max(self.solver.nodes, 1000)))
         return max(left, 0)
 
     def _reason(self, is_closed: bool, is_found: bool) -> str:

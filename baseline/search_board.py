@@ -17,6 +17,7 @@ import numpy as np
 from ..env.model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, BoolArray, HostState, IntArray
 from ..env.model.contention import swap_gib_H, unresolved_H
 from ..env.model.cost import migration_cost_M
+from ..env.model.gpu_kernels import profile_of_M, profiles_of, slots_of
 from ..env.model.rules import is_ha_binding
 from ..env.model.state import State
 
@@ -116,16 +117,15 @@ def board_of(state: State, price_M: Array | None = None) -> Board:
     can_MH = inventory.is_allowed_MH & inventory.is_up_H[None, :]
     can_MH &= (inventory.is_on_M & (state.host_of_M != NOWHERE))[:, None]
     anti = [np.flatnonzero(row) for row in inventory.is_anti_MA]
-    kinds = sorted({(vm.gpu.model, vm.gpu.memory_gib) for vm in inventory.vms if vm.gpu is not None})
     groups = _affine_groups(state)
-    movables = _movables(state, anti, kinds, groups)
+    movables = _movables(state, anti, groups)
     if price_M is not None:
         movables["cost_gib"] = price_M
     units = _units(state, groups, movables)
     can_UH = _unit_hosts(state, groups, can_MH, units["demand"])
     units["mode"] = np.where(can_UH.any(axis=1), FREE, STAYS)
     hosts, by_efficiency_RU = _hosts(state, units)
-    profiles_HC = np.zeros((inventory.host_count, len(kinds)), dtype=np.int64)
+    profiles_HC = np.zeros((inventory.host_count, len(profiles_of(inventory))), dtype=np.int64)
     placed = movables[(movables["profile"] >= 0) & (movables["host"] >= 0)]
     np.add.at(profiles_HC, (placed["host"], placed["profile"]), 1)
     np.add.at(hosts["vgpu_gib"], placed["host"], placed["vgpu_gib"])
@@ -141,7 +141,7 @@ def board_of(state: State, price_M: Array | None = None) -> Board:
         anti_rule=_flat(anti),
         can_MH=can_MH,
         can_UH=can_UH,
-        slots_GC=_slots(state, kinds),
+        slots_GC=slots_of(inventory),
         failed_SF=_failures(state),
         restart_order=_restart_order(state),
         restart_MH=inventory.is_allowed_MH & inventory.is_up_H[None, :],
@@ -167,19 +167,16 @@ def _affine_groups(state: State) -> list[IntArray]:
     return [part for part in np.split(order, np.flatnonzero(np.diff(roots[order])) + 1) if part.size]
 
 
-def _movables(state: State, anti: list[IntArray], kinds: list[tuple[str, float]], groups: list[IntArray]) -> np.ndarray:
+def _movables(state: State, anti: list[IntArray], groups: list[IntArray]) -> np.ndarray:
     """Records of the movables."""
     inventory = state.inventory
     movables = np.zeros(inventory.movable_count, dtype=MOVABLE)
     movables["demand"], movables["cost_gib"] = state.demand_MR, migration_cost_M(state)
-    movables["host"], movables["profile"] = state.host_of_M, -1
+    movables["host"], movables["profile"] = state.host_of_M, profile_of_M(inventory)
+    movables["vgpu_gib"] = np.where(movables["profile"] >= 0, inventory.gpu_memory_M, 0.0)
     movables["first_rule"], movables["end_rule"] = _rows(anti)
     for u, group in enumerate(groups):
         movables["unit"][group] = u
-    for v in inventory.gpu_movables:
-        gpu = inventory.vms[v].gpu
-        if gpu is not None and inventory.is_on_M[v]:
-            movables[v]["profile"], movables[v]["vgpu_gib"] = kinds.index((gpu.model, gpu.memory_gib)), gpu.memory_gib
     return movables
 
 
@@ -237,13 +234,6 @@ def _hosts(state: State, units: np.ndarray) -> tuple[np.ndarray, IntArray]:
     hosts["end_unit"] = np.cumsum(counts)
     hosts["first_unit"] = hosts["end_unit"] - counts
     return hosts, np.array(order, dtype=np.int64)
-
-
-def _slots(state: State, kinds: list[tuple[str, float]]) -> IntArray:
-    """How many vGPUs of each profile each GPU holds; shape (G, C)."""
-    gpus = [gpu for stock in state.inventory.gpu_stock_H for gpu in stock]
-    rows = [[int((gib + TOLERANCE) / size) if model == m else 0 for m, size in kinds] for model, gib in gpus]
-    return np.array(rows, dtype=np.int64).reshape(len(gpus), len(kinds))
 
 
 def _failures(state: State) -> IntArray:

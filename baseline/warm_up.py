@@ -14,6 +14,7 @@ import numpy as np
 from ..env.model.cluster import HighAvailability, Host, Inventory, Vm
 from ..env.model.state import State, state_from_demand
 from .exact_order import Orders
+from .reachable import FEW_PLACEMENTS, reach
 from .refusal import blocking_fact
 from .reservation_kernels import keeps_reservation
 from .search_board import board_of
@@ -35,6 +36,7 @@ def warm_up() -> None:
     solver.try_greedy(FEW_NODES)
     solver.repair(FEW_NODES, FEW_NODES)
     solver.polish()
+    reach(state, solver.start, FEW_PLACEMENTS)
 
 
 def warm_up_everything() -> None:

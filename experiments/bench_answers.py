@@ -19,7 +19,7 @@ class Answer:
     """One planner's or peer's answer to one cluster.
 
     Attributes:
-        group, hosts: of the cluster.
+        group, cluster, hosts: the cluster's group, name and size.
         planner: who answers.
         status: of the plan; peers are `planned` or `refused`.
         is_proven: whether the planner claims a proof of its cost, or of its refusal.
@@ -27,9 +27,11 @@ class Answer:
         contended_hosts: hosts that ask for moves at the end.
         best_gib: the cheapest cost known, None where none is.
         is_refusal_right: False where a plan is known or proven to exist and none was given, or the other way round.
+        seed: that a fresh cluster is drawn by; None for a snapshot.
     """
 
     group: str
+    cluster: str
     hosts: int
     planner: str
     status: str
@@ -42,6 +44,7 @@ class Answer:
     contended_hosts: int = 0
     best_gib: float | None = None
     is_refusal_right: bool = True
+    seed: int | None = None
 
     @property
     def is_valid_plan(self) -> bool:
@@ -50,10 +53,18 @@ class Answer:
 
     @property
     def ratio(self) -> float | None:
-        """Cost by the optimum's; None where there is no valid plan or no optimum is known."""
+        """Cost by the optimum's, below 1 where it is cheaper; None without a valid plan or a known optimum."""
         if not self.is_valid_plan or self.best_gib is None:
             return None
-        return 1.0 if self.cost_gib <= self.best_gib + SAME_COST_GIB else self.cost_gib / max(self.best_gib, 1e-9)
+        if abs(self.cost_gib - self.best_gib) <= SAME_COST_GIB:
+            return 1.0
+        return self.cost_gib / max(self.best_gib, 1e-9)
+
+    @property
+    def is_wrongly_proven(self) -> bool:
+        """Whether it claims a proof, and a cheaper plan, or any plan at all, is known."""
+        is_beaten = self.ratio is not None and self.ratio > 1
+        return self.is_proven and (is_beaten or (self.status == Status.REFUSED and not self.is_refusal_right))
 
 
 def _by(answers: Sequence[Answer]) -> dict[tuple[str, str], list[Answer]]:
@@ -77,6 +88,7 @@ def planner_rows(answers: Sequence[Answer]) -> list[dict[str, Any]]:
             "refused_proven": sum(a.is_proven for a in refused),
             "refused_at_limit": sum(not a.is_proven for a in refused),
             "wrongly_refused": sum(not a.is_refusal_right for a in refused),
+            "wrongly_proven": sum(a.is_wrongly_proven for a in mine),
             "violations": sum(sum(a.broken.values()) for a in mine),
         }
         rows.append(row | _quality(mine) | _seconds(mine))

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..env.model.errors import QuellError
 from ..env.model.files import write_atomically
+from .bench_asking import Better
 from .bench_env import bench_env
 from .bench_plan import PlanBench, bench_plan
 from .bench_tables import env_table, peers_table, plans_table
@@ -80,12 +81,14 @@ def reference_seconds() -> float:
 
 
 def _print_plan(figures: dict[str, Any]) -> None:
-    """Both tables, and who is not there."""
+    """Both tables, who was left out, and what turned out better than the reference."""
     console.print(plans_table(figures["planners"]))
     if figures["peers"]:
         console.print(peers_table(figures["peers"]))
     for peer in figures["skipped"]:
-        notice(f"{peer['name']} is not installed and was left out ({peer['how']})")
+        notice(f"{peer['name']} was left out: {peer['reason']}")
+    for better in figures["better"]:
+        notice(str(Better(**better)))
 
 
 def _write_plot(figures: dict[str, Any], plot: Path) -> None:

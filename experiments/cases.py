@@ -7,12 +7,9 @@ from pathlib import Path
 
 from ..env.model.cluster import Cluster
 from ..env.model.errors import DocumentError
-from ..env.model.plan import Status
-from ..env.model.schema import read_json
 from ..env.model.snapshot import read_snapshot
-from .instances import Size, draw_cluster
-
-OPTIMUM = "optimum.json"
+from .instances import MEMORY_SHARES, Size, draw_cluster
+from .optimum import OPTIMUM, Known, read_optimum
 
 
 @dataclass(frozen=True)
@@ -21,20 +18,23 @@ class Case:
 
     Attributes:
         group: the size, or the folder it comes from.
+        name: of the snapshot's file without `.json`, or of the fresh cluster.
         cluster: the cluster.
-        is_refused: whether no plan exists; None where nobody knows.
-        best_gib: cost of the cheapest plan that is known; None where none is.
+        seed: that a fresh cluster is drawn by; None for a snapshot.
+        known: of its cheapest plan.
     """
 
     group: str
+    name: str
     cluster: Cluster
-    is_refused: bool | None = None
-    best_gib: float | None = None
+    seed: int | None = None
+    known: Known = Known()
 
 
-def fresh_cases(size: Size, count: int, seed: int) -> list[Case]:
+def fresh_cases(size: Size, count: int, seed: int, memory_shares: tuple[float, float] = MEMORY_SHARES) -> list[Case]:
     """Clusters of one size, by seeds from `seed` on."""
-    return [Case(str(size), draw_cluster(size, seed + i)) for i in range(count)]
+    drawn = [(draw_cluster(size, seed + i, memory_shares), seed + i) for i in range(count)]
+    return [Case(str(size), cluster.name, cluster, by) for cluster, by in drawn]
 
 
 def folder_cases(folder: Path) -> list[Case]:
@@ -43,24 +43,11 @@ def folder_cases(folder: Path) -> list[Case]:
     Raises:
         QuellError: there is no snapshot, or a document is not as specified.
     """
+    if not folder.is_dir():
+        fault = "is a file, not a folder of snapshots" if folder.exists() else "does not exist"
+        raise DocumentError(f"--instances: {folder} {fault}")
     paths = sorted(path for path in folder.glob("*.json") if path.name != OPTIMUM)
     if not paths:
         raise DocumentError(f"--instances: {folder} holds no snapshot (*.json)")
-    known = read_json(folder / OPTIMUM) if (folder / OPTIMUM).exists() else {}
-    if not isinstance(known, dict):
-        raise DocumentError(f"{folder / OPTIMUM}: must be an object of names")
-    return [_folder_case(path, known.get(path.stem)) for path in paths]
-
-
-def _folder_case(path: Path, known: object) -> Case:
-    """One snapshot with its entry of `optimum.json`, None where it has none."""
-    group, cluster = path.parent.name, read_snapshot(path)
-    if known is None:
-        return Case(group, cluster)
-    if not isinstance(known, dict) or not isinstance(known.get("status"), str):
-        raise DocumentError(f"{path.parent / OPTIMUM}: {path.stem}: must be an object with a status")
-    best_gib = known.get("cost_gib")
-    if best_gib is not None and (isinstance(best_gib, bool) or not isinstance(best_gib, int | float)):
-        raise DocumentError(f"{path.parent / OPTIMUM}: {path.stem}.cost_gib: {best_gib!r} is no number")
-    is_refused = known["status"] == Status.REFUSED
-    return Case(group, cluster, is_refused, None if is_refused or best_gib is None else float(best_gib))
+    known = read_optimum(folder, [path.stem for path in paths])
+    return [Case(folder.resolve().name, path.stem, read_snapshot(path), None, known[path.stem]) for path in paths]

@@ -18,6 +18,8 @@ import typer
 from .. import __version__
 from ..baseline.mode import Mode
 from ..env.model.errors import QuellError
+from .legible import escaped, legible
+from .limit import seconds_of
 from .terminal import console, fail, notice
 
 app = typer.Typer(
@@ -35,6 +37,16 @@ PlannerName = Annotated[
     str, typer.Option("--planner", "-p", help="none, spread, ads, exact, or the path of an exported policy (.quell).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Limit = Annotated[
+    float | None,
+    typer.Option(
+        "--limit",
+        parser=seconds_of,
+        metavar="SECONDS",
+        help="How long ads may search, or exact prove: by default the snapshot's solve_limit_seconds (5 where it says "
+        "nothing), and 4 times that for exact.",
+    ),
+]
 Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
 Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
 VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
@@ -117,13 +129,14 @@ def run(
 def plan(
     snapshot: Snapshot,
     planner: PlannerName = "ads",
+    limit: Limit = None,
     as_json: Json = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
 ) -> None:
     """One plan for a snapshot: the moves, in order, or the reason why there are none."""
     from .planning import plan_snapshot, show_plan
 
-    show_plan(plan_snapshot(snapshot, planner), as_json, output)
+    show_plan(plan_snapshot(snapshot, planner, limit), as_json, output)
 
 
 @app.command()
@@ -145,14 +158,16 @@ def place(
 @app.command()
 def explain(
     snapshot: Snapshot,
-    vm: Annotated[str, typer.Option("--vm", help="Id of a VM or session; without it, the cluster.")] = "",
+    vm: Annotated[str | None, typer.Option("--vm", help="Id of a VM or session; without it, the cluster.")] = None,
     planner: PlannerName = "ads",
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """Why a VM moves or stays, what each move brings, or the smallest set of facts that blocks every plan."""
-    from .explaining import explain_snapshot, explanation_document, explanation_text
+    from .explaining import explain_snapshot, explanation_text
+    from .explanation_document import explanation_document
 
-    explained = explain_snapshot(snapshot, planner, vm)
+    explained = explain_snapshot(snapshot, planner, vm, limit)
     if as_json:
         _print_json(explanation_document(explained))
     else:
@@ -174,9 +189,9 @@ def check(
         _print_json({"valid": not violations, "violations": found})
     elif violations:
         for violation in violations:
-            console.print(str(violation), highlight=False, markup=False)
+            console.print(legible(str(violation)))
     else:
-        console.print(f"{plan} is valid for {snapshot}", highlight=False, markup=False)
+        console.print(escaped(f"{plan} is valid for {snapshot}"), highlight=False, markup=False)
     if violations:
         raise typer.Exit(1)
 
@@ -292,7 +307,7 @@ def bench(
     ] = None,
     sizes: Annotated[
         str, typer.Option(help="Fresh clusters to plan for, HOSTSxVMS,HOSTSxVMS; empty for none.")
-    ] = "8x96,24x300,128x2000,256x4000",
+    ] = "3x12,4x20,8x96,24x300,128x2000,256x4000",
     clusters: Annotated[
         int | None, typer.Option(min=1, help="Fresh clusters of each size: 20, or 5 from 1,000 VMs on.")
     ] = None,
@@ -302,18 +317,25 @@ def bench(
     proxlb_python: Annotated[
         str | None, typer.Option(help="A Python that has proxlb-solver; this one where not given.")
     ] = None,
+    limit: Limit = None,
+    memory: Annotated[
+        str, typer.Option(metavar="FROM-TO", help="Memory that hosts of fresh clusters have in use, in percent.")
+    ] = "50-90",
+    save: Annotated[
+        Path | None, typer.Option(help="New folder for the fresh clusters and all plans, to look at again.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the plot of `plan` (.png or .svg).")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure: seconds and cost of plans by cluster size; steps per CPU-second of the environment."""
     from .bench_plan import PlanBench
     from .benchmark import run_benchmarks
-    from .instances import Size
+    from .instances import Size, shares_of
 
     drawn = tuple(Size.of(text) for text in sizes.split(",") if text.strip())
     names = tuple(name.strip() for name in planners.split(","))
-    plan = PlanBench(instances, drawn, clusters, seed, names, peers, proxlb_python)
-    document = run_benchmarks(what, plan, plot, not as_json)
+    asked = PlanBench(instances, drawn, clusters, seed, names, peers, proxlb_python, limit, shares_of(memory), save)
+    document = run_benchmarks(what, asked, plot, not as_json)
     if as_json:
         _print_json(document)
 

@@ -71,6 +71,18 @@ class Size:
         return f"{self.hosts}x{self.vms}"
 
 
+def shares_of(text: str) -> tuple[float, float]:
+    """The shares that people write as `50-90`, in percent.
+
+    Raises:
+        QuellError: it is no such text, or no host could be filled like that.
+    """
+    low, _, high = text.strip().partition("-")
+    if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 100):
+        raise QuellError(f"--memory: {text!r} is no range of percent; it reads FROM-TO, such as 50-90, from 1 to 100")
+    return int(low) / 100, int(high) / 100
+
+
 @dataclass(frozen=True)
 class _Guests:
     """The VMs of a cluster as arrays; shape (V,) each."""
@@ -86,16 +98,17 @@ class _Guests:
     vgpu_V: Array
 
 
-def draw_cluster(size: Size, seed: int) -> Cluster:
+def draw_cluster(size: Size, seed: int, memory_shares: tuple[float, float] = MEMORY_SHARES) -> Cluster:
     """A contended cluster.
 
     Args:
         size: hosts and VMs.
         seed: the same seed and size give the same cluster.
+        memory_shares: how much of its memory a host has in use, from and to.
     """
     rng = np.random.default_rng([seed, size.hosts, size.vms])
     hosts = _hosts(rng, size.hosts)
-    guests = _guests(rng, hosts, size.vms)
+    guests = _guests(rng, hosts, size.vms, memory_shares)
     hosts, guests = _short_of_memory(rng, hosts, guests)
     if rng.random() < 0.2 and size.hosts > 5:
         h = int(rng.integers(size.hosts))
@@ -134,7 +147,7 @@ def _hosts(rng: np.random.Generator, count: int) -> tuple[Host, ...]:
     return tuple(hosts)
 
 
-def _guests(rng: np.random.Generator, hosts: Sequence[Host], count: int) -> _Guests:
+def _guests(rng: np.random.Generator, hosts: Sequence[Host], count: int, memory_shares: tuple[float, float]) -> _Guests:
     """VMs spread over the hosts by size, their demand scaled to what each host is meant to use."""
     H = len(hosts)
     cores_H = np.array([host.cpu_cores for host in hosts])
@@ -146,7 +159,7 @@ def _guests(rng: np.random.Generator, hosts: Sequence[Host], count: int) -> _Gue
     is_giant_V = cpu_V > LARGEST_SHARE * cores_H[host_V]
     cpu_V = np.where(is_giant_V, LARGEST_SHARE * cores_H[host_V], cpu_V)
     memory_V = vcpus_V * rng.choice(GIB_PER_VCPU, size=count)
-    memory_V = _scaled(memory_V, host_V, rng.uniform(*MEMORY_SHARES, H) * memory_H)
+    memory_V = _scaled(memory_V, host_V, rng.uniform(*memory_shares, H) * memory_H)
     storage_H = rng.uniform(*STORAGE_SHARES, H)
     storage_H[rng.random(H) < rng.choice([0.0, 0.04])] = rng.uniform(0.87, 0.93)
     storage_V = _scaled(rng.gamma(1.5, 1.0, count), host_V, storage_H * STORAGE_CORES)

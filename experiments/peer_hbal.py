@@ -1,8 +1,9 @@
 """ganeti's `hbal` on our clusters: its text format, its commands back as moves (Debian package `ganeti-htools`).
 
 Hosts and movables go by number (`h3`, `m17`), so that no id can break the format. What it can be told: memory need,
-demand (as dynamic utilization), anti-affinity (exclusion tags), hosts that are not up (offline). What it cannot: the
-controllers' demand, sessions, vGPUs, VM-host affinity, VM-VM affinity, thresholds.
+demand (as dynamic utilization), anti-affinity (exclusion tags), hosts that are not up (offline), and who must not be
+moved at all: so VMs with VM-host affinity, with a vGPU, or that VM-VM affinity keeps together stay where they are,
+unless their host has to be emptied. What it cannot be told: the controllers' demand, sessions, thresholds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from ..env.model.cluster import CPU, MEMORY, NOWHERE
 from ..env.model.errors import QuellError
+from ..env.model.rules import bound_M
 from ..env.model.state import State
 
 NAME = "hbal"
@@ -39,9 +41,12 @@ def hbal_moves(state: State, seconds: float, program: str = NAME) -> list[tuple[
         data, demand = Path(folder, "cluster.data"), Path(folder, "utilization")
         data.write_text(cluster_text(state))
         demand.write_text(utilization_text(state))
+        command = [program, "-t", str(data), "-U", str(demand), "-C"]
+        if held := held_vms(state):
+            command.append("--exclude-instances=" + ",".join(f"m{v}" for v in held))
         try:
             done = subprocess.run(
-                [program, "-t", str(data), "-U", str(demand), "-C"],
+                command,
                 capture_output=True,
                 text=True,
                 timeout=seconds,
@@ -57,10 +62,21 @@ def hbal_moves(state: State, seconds: float, program: str = NAME) -> list[tuple[
     return parse_commands(done.stdout, state)
 
 
+def held_vms(state: State) -> list[int]:
+    """VMs that rules bind of which it knows nothing (R3, R5, R6): it is asked to leave them alone.
+
+    Source: hbal(1), option `--exclude-instances`. Those on a host in maintenance have to leave, whatever binds them.
+    """
+    inventory = state.inventory
+    is_bound_M = bound_M(state) | ~inventory.is_allowed_MH.all(axis=1)
+    is_bound_M[inventory.gpu_movables] = True
+    return [v for v in _running(state) if is_bound_M[v] and inventory.is_up_H[state.host_of_M[v]]]
+
+
 def cluster_text(state: State) -> str:
     """The cluster in the text format of htools: group, nodes, instances, tags; memory in MiB."""
     inventory = state.inventory
-    running = [v for v in range(inventory.vm_count) if inventory.is_on_M[v] and state.host_of_M[v] != NOWHERE]
+    running = _running(state)
     used_H = [0] * inventory.host_count
     for v in running:
         used_H[state.host_of_M[v]] += _mib(state, v)
@@ -86,9 +102,9 @@ def utilization_text(state: State) -> str:
     """What every VM uses: CPU and memory as shares of the largest host, no disk, no network."""
     inventory = state.inventory
     cores, memory_gib = inventory.capacity_HR[:, CPU].max(), inventory.capacity_HR[:, MEMORY].max()
-    running = [v for v in range(inventory.vm_count) if inventory.is_on_M[v] and state.host_of_M[v] != NOWHERE]
     rows = [
-        f"m{v} {state.demand_MR[v, CPU] / cores:.6f} {state.demand_MR[v, MEMORY] / memory_gib:.6f} 0 0" for v in running
+        f"m{v} {state.demand_MR[v, CPU] / cores:.6f} {state.demand_MR[v, MEMORY] / memory_gib:.6f} 0 0"
+        for v in _running(state)
     ]
     return "\n".join(rows) + "\n"
 
@@ -111,6 +127,12 @@ def parse_commands(text: str, state: State) -> list[tuple[int, int]]:
             raise QuellError(f"{NAME} answers with {line.strip()!r}, which names no host or no VM of the cluster")
         moves.append((m, h))
     return moves
+
+
+def _running(state: State) -> list[int]:
+    """VMs that are on and on a host."""
+    inventory = state.inventory
+    return [v for v in range(inventory.vm_count) if inventory.is_on_M[v] and state.host_of_M[v] != NOWHERE]
 
 
 def _mib(state: State, v: int) -> int:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ..env.model.cluster import CPU, MEMORY, NOWHERE, STORAGE
@@ -40,13 +42,27 @@ print(json.dumps({"feasible": solution.feasible, "moves": moves, "seconds": seco
 
 @cache
 def find_proxlb(python: str | None = None) -> str | None:
-    """A Python that can import it: the one asked for, else this one; None where it cannot."""
+    """A Python that can import it: the one asked for, else this one; None where it cannot.
+
+    Raises:
+        QuellError: what was asked for does not exist, or is no program.
+    """
     program = python or sys.executable
+    if shutil.which(program) is None:
+        fault = "is no program that can be run" if Path(program).exists() else "does not exist"
+        raise QuellError(f"--proxlb-python: {program} {fault}")
     try:
         done = subprocess.run([program, "-c", "import proxlb_solver.solver"], capture_output=True, check=False)
-    except OSError:
-        return None
+    except OSError as error:
+        raise QuellError(f"--proxlb-python: {program} cannot be run: {error.strerror or error}") from None
     return program if done.returncode == 0 else None
+
+
+def how_to_install(python: str | None) -> str:
+    """What helps where a Python cannot import it, in brackets."""
+    if python is not None:
+        return f"in {python} ({python} -m pip install proxlb==2.1.0)"
+    return "(pip install proxlb==2.1.0 in an environment of its own, then --proxlb-python)"
 
 
 def proxlb_moves(state: State, seconds: float, python: str) -> tuple[list[tuple[int, int]] | None, float]:

@@ -66,21 +66,24 @@ class Verdict:
         return not self.broken and self.contended_hosts == 0
 
 
-def find_peers(proxlb_python: str | None = None) -> tuple[list[Peer], list[tuple[str, str]]]:
-    """The peers that are installed, and (name, how to install it) of the others.
+def find_peers(proxlb_python: str | None = None) -> tuple[list[Peer], dict[str, str]]:
+    """The peers that are installed, and why the others are left out, by name.
 
     Args:
         proxlb_python: a Python that has proxlb-solver; by default the one that runs this.
+
+    Raises:
+        QuellError: there is no such Python.
     """
-    peers, missing = [], []
+    peers, missing = [], {}
     if (hbal := peer_hbal.find_hbal()) is not None:
         peers.append(Peer(peer_hbal.NAME, lambda state, seconds: _ask_hbal(state, seconds, hbal)))
     else:
-        missing.append((peer_hbal.NAME, "apt-get install ganeti-htools"))
+        missing[peer_hbal.NAME] = "not installed (apt-get install ganeti-htools)"
     if (python := peer_proxlb.find_proxlb(proxlb_python)) is not None:
         peers.append(Peer(peer_proxlb.NAME, lambda state, seconds: _ask_proxlb(state, seconds, python)))
     else:
-        missing.append((peer_proxlb.NAME, "pip install proxlb==2.1.0 in an environment of its own, --proxlb-python"))
+        missing[peer_proxlb.NAME] = f"not installed {peer_proxlb.how_to_install(proxlb_python)}"
     return peers, missing
 
 

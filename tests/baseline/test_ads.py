@@ -35,12 +35,12 @@ def test_the_three_node_example(shared_dir: Path) -> None:
 
 
 def test_a_plan_says_whether_its_cost_is_proven() -> None:
-    """22 VMs of odd sizes on six hosts: a few nodes find no proof, and the plan or refusal does not claim one."""
+    """44 VMs of odd sizes on twelve hosts: a few nodes find no proof, and the plan or refusal does not claim one."""
     vms = {
-        f"v{i}": {"host": f"host-{i % 6}", "cpu_demand_cores": 17 + 7 * i % 13, "memory_gib": 8 + i % 10}
-        for i in range(22)
+        f"v{i}": {"host": f"host-{i % 12}", "cpu_demand_cores": 17 + 7 * i % 13, "memory_gib": 8 + i % 10}
+        for i in range(44)
     }
-    crowded = small_cluster({f"host-{h}": {} for h in range(6)}, vms)
+    crowded = small_cluster({f"host-{h}": {} for h in range(12)}, vms)
     assert Ads(limits=SearchLimits(nodes=10)).plan(crowded).proven is False
     simple = small_cluster(HOSTS, {f"v{i}": {"host": "host-0", "cpu_demand_cores": 30} for i in range(3)})
     assert Ads().plan(simple).proven is True

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from quell.baseline.ads import Ads
 from quell.baseline.catalogue import NAMES, make_planner
 from quell.baseline.exact import Exact
-from quell.baseline.exact_proof import ExactLimits
+from quell.baseline.exact_limits import ExactLimits
 from quell.baseline.nothing import Nothing
 from quell.baseline.search import SearchLimits
 from quell.baseline.spread import Spread

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from quell.baseline.ads import Ads
 from quell.baseline.exact import Exact
+from quell.baseline.exact_limits import ExactLimits, ExactResult
 from quell.baseline.exact_model import scaled
 from quell.baseline.exact_order import FOUND, IMPOSSIBLE, Draft, Orders
-from quell.baseline.exact_proof import ExactLimits, ExactResult, prove
+from quell.baseline.exact_proof import prove
 from quell.baseline.search import SearchLimits
 from quell.baseline.search_board import board_of
 from quell.env.model.cluster import Cluster
@@ -248,9 +249,9 @@ class TestThePlanner:
         assert plan.moves[0].reason == "relieves CPU of host-0"
 
     def test_what_the_limit_leaves_open_is_said(self) -> None:
-        """22 VMs of odd sizes, full to the brim; hardly any work allowed."""
-        vms = [vm(f"v{i}", i % 6, 17 + 7 * i % 13, 8 + i) for i in range(22)]
-        plan = Exact(limits=ExactLimits(1e-4, search=SearchLimits(nodes=10))).plan(build_cluster(6, vms))
+        """44 VMs of odd sizes, full to the brim; hardly any work allowed."""
+        vms = [vm(f"v{i}", i % 12, 17 + 7 * i % 13, 8 + i) for i in range(44)]
+        plan = Exact(limits=ExactLimits(1e-4, search=SearchLimits(nodes=10))).plan(build_cluster(12, vms))
         assert plan.proven is False and "limit of 0.0001 units of work" in plan.reason
 
     def test_no_contention_is_nothing_to_prove(self) -> None:
@@ -285,7 +286,8 @@ def resolved(plan: Plan) -> bool:
 
 CTRL_C = """
 import signal
-from quell.baseline.exact_proof import ExactLimits, prove
+from quell.baseline.exact_limits import ExactLimits
+from quell.baseline.exact_proof import prove
 from quell.baseline.search import SearchLimits
 from quell.env.model.state import state_of
 from tests.baseline.test_exact import contended

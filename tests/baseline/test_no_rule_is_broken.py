@@ -14,7 +14,7 @@ from quell.agents.planner import LearnedPlanner
 from quell.baseline.ads import Ads
 from quell.baseline.clairvoyant import Clairvoyant
 from quell.baseline.exact import Exact
-from quell.baseline.exact_proof import ExactLimits
+from quell.baseline.exact_limits import ExactLimits
 from quell.baseline.nothing import Nothing
 from quell.baseline.placement import place_with_room
 from quell.baseline.search import SearchLimits

@@ -190,9 +190,9 @@ def test_what_must_leave_a_host_in_maintenance_and_cannot() -> None:
 
 
 def test_where_the_limit_ends_the_search_the_reason_says_so() -> None:
-    """Six hosts, full to the brim with VMs of odd sizes."""
-    vms = [vm(f"v{i}", i % 6, 17 + 7 * i % 13, 8 + i) for i in range(22)]
-    found = search(state_of(build_cluster(6, vms)), SearchLimits(nodes=10))
+    """Twelve hosts, full to the brim with VMs of odd sizes."""
+    vms = [vm(f"v{i}", i % 12, 17 + 7 * i % 13, 8 + i) for i in range(44)]
+    found = search(state_of(build_cluster(12, vms)), SearchLimits(nodes=10))
     assert not found.is_proven_refusal and not found.is_proven_optimal
     assert "limit of 10 nodes" in found.reason
 

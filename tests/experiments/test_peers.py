@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from quell.env.model.cluster import HostState
 from quell.env.model.errors import QuellError
 from quell.env.model.rules import Reason
 from quell.env.model.state import State, state_of
 from quell.experiments import peer_hbal, peer_proxlb
 from quell.experiments.peers import find_peers, judge_moves
-from tests.builders import apart, build_cluster, pinned, session, together, vm
+from tests.builders import apart, build_cluster, host, pinned, session, together, vm
 
 
 @pytest.fixture
@@ -77,6 +78,17 @@ def test_a_program_is_given_both_files(state: State, tmp_path: Path) -> None:
     assert peer_hbal.hbal_moves(state, 60, fake(tmp_path, body)) == [(0, 1)]
 
 
+def test_vms_bound_by_rules_it_does_not_know_stay(tmp_path: Path) -> None:
+    """The pinned, those with a vGPU and those kept together; but all may leave the host in maintenance."""
+    vms = [vm("a", 0), vm("pin", 0), vm("gpu", 0, vgpu_gib=8), vm("x", 1), vm("y", 1), vm("z", 0), vm("leaves", 2)]
+    rules = [pinned("pin", "leaves", hosts=[0, 1]), together("x", "y", "z")]
+    hosts = [host("host-0", gpus=1), host("host-1"), host("host-2", state=HostState.MAINTENANCE)]
+    bound = state_of(build_cluster(hosts, vms, rules=rules))
+    assert peer_hbal.held_vms(bound) == [1, 2, 3, 4]
+    body = "import sys\nassert sys.argv[6:] == ['--exclude-instances=m1,m2,m3,m4'], sys.argv"
+    assert peer_hbal.hbal_moves(bound, 60, fake(tmp_path, body)) == []
+
+
 def test_a_program_that_fails_is_quoted(state: State, tmp_path: Path) -> None:
     with pytest.raises(QuellError, match="exit code 3: no luck"):
         peer_hbal.hbal_moves(state, 60, fake(tmp_path, "import sys\nprint('no luck', file=sys.stderr)\nsys.exit(3)"))
@@ -125,11 +137,21 @@ def test_an_answer_about_another_cluster(state: State) -> None:
         peer_proxlb.parse_answer('{"feasible": true, "moves": [["m99", "h1"]], "seconds": 1}', state)
 
 
-def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
-    peers, missing = find_peers("/nowhere/python")
+    peers, missing = find_peers(fake(tmp_path, "raise SystemExit(1)"))
     assert peers == []
-    assert [name for name, _ in missing] == ["hbal", "proxlb-solver"]
+    assert list(missing) == ["hbal", "proxlb-solver"]
+    assert "apt-get" in missing["hbal"]
+    assert f"not installed in {tmp_path}/fake" in missing["proxlb-solver"]
+
+
+def test_a_python_that_does_not_exist_is_no_missing_peer(tmp_path: Path) -> None:
+    with pytest.raises(QuellError, match="--proxlb-python: /nowhere/python does not exist"):
+        find_peers("/nowhere/python")
+    (tmp_path / "text").write_text("")
+    with pytest.raises(QuellError, match="is no program"):
+        find_peers(str(tmp_path / "text"))
 
 
 def test_what_moves_break_is_counted_to_the_end(state: State) -> None:
