@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..baseline.clairvoyant import move_price_M
+from ..env.world.price import move_price_M
 from ..baseline.foresight import Foresight, foresee
 from ..env.gym.shortlist import Shortlist
 from ..env.gym.view import PlanView

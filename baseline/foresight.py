@@ -34,6 +34,7 @@ class Foresight:
         used_HJB: the same on each host; shape (H, J, B).
         threshold_HJ: cores above which a host is overloaded, its memory in GiB; shape (H, J).
         capacity_HJ: cores above which demand goes unserved; infinite for memory, which is swapped; shape (H, J).
+        minutes_B: minutes that each block stands for; shape (B,).
         host_of_M: where everything is, -1 for nowhere; shape (M,).
     """
 
@@ -41,13 +42,14 @@ class Foresight:
     used_HJB: Array
     threshold_HJ: Array
     capacity_HJ: Array
+    minutes_B: Array
     host_of_M: IntArray
 
     def cost(self, used_NJB: Array, hosts_N: IntArray) -> Array:
         """Overload, unserved demand and swap over all blocks of hosts with such a load, core-minutes; shape (N,)."""
         over = np.maximum(used_NJB - self.threshold_HJ[hosts_N][..., None], 0.0)
         unserved = np.maximum(used_NJB - self.capacity_HJ[hosts_N][..., None], 0.0)
-        return np.asarray(BLOCK_MINUTES * (over.sum(axis=(1, 2)) + unserved.sum(axis=(1, 2))))
+        return np.asarray((over + unserved).sum(axis=1) @ self.minutes_B)
 
     def host_cost_H(self) -> Array:
         """Cost of every host if nothing moves, core-minutes; shape (H,)."""
@@ -100,14 +102,27 @@ def foresee(episode: Episode, minute: int, state: State, horizon_minutes: int) -
     if is_shared:
         demand_MJB[: inventory.vm_count, 2] = _held_memory(episode, state, window, blocks)
     demand_MJB[~inventory.is_on_M] = 0.0
-    used_HJB = np.zeros((inventory.host_count, len(resources), blocks))
+    return foresight_of(state, demand_MJB, np.full(blocks, float(BLOCK_MINUTES)))
+
+
+def foresight_of(state: State, demand_MJB: Array, minutes_B: Array) -> Foresight:
+    """Demand to come on the hosts where everything now is.
+
+    Args:
+        state: the cluster: what is nowhere loads no host.
+        demand_MJB: CPU and storage demand, cores, and, where J is 3, hold on memory, GiB; shape (M, J, B).
+        minutes_B: minutes that each block stands for; shape (B,).
+    """
+    inventory = state.inventory
+    resources = [*DEMAND_RESOURCES, MEMORY][: demand_MJB.shape[1]]
+    used_HJB = np.zeros((inventory.host_count, *demand_MJB.shape[1:]))
     placed = np.flatnonzero(state.host_of_M != NOWHERE)
     np.add.at(used_HJB, state.host_of_M[placed], demand_MJB[placed])
     capacity_HR, settings = inventory.capacity_HR, inventory.settings
     share_R = np.array([settings.cpu_threshold, 1.0, settings.storage_cpu_threshold])
     ends_R = np.array([1.0, np.inf, 1.0])  # more than a host's memory is swapped, and so is counted once
     threshold_HJ, capacity_HJ = (capacity_HR * share_R)[:, resources], (capacity_HR * ends_R)[:, resources]
-    return Foresight(demand_MJB, used_HJB, threshold_HJ, capacity_HJ, state.host_of_M)
+    return Foresight(demand_MJB, used_HJB, threshold_HJ, capacity_HJ, minutes_B, state.host_of_M)
 
 
 def _held_memory(episode: Episode, state: State, window: slice, blocks: int) -> Array:

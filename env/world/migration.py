@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ..model.plan import Move
@@ -66,11 +66,3 @@ class MoveRecord:
     outcome: Outcome
     detail: str = ""
     plan: int = 0
-
-    def ended(self) -> MoveRecord:
-        """The same move, done."""
-        return replace(self, outcome=Outcome.DONE)
-
-    def cut_off(self, now_seconds: float, why: str) -> MoveRecord:
-        """The same move, given up while it ran."""
-        return replace(self, end_seconds=now_seconds, outcome=Outcome.DROPPED, detail=why)
