@@ -1,9 +1,10 @@
 """The exported policy, reading side: one `.quell` file with the network and what one must know about it.
 
-A bundle is a zip of two members, stored without compression: `policy.onnx`, the network with its feature scaling, and
-`manifest.json` (see `manifest.py`). Loading checks everything before the first real decision: the zip, the manifest,
-both checksums, the features the policy was trained on, the network's inputs and outputs, and a trial run. Whatever is
-wrong raises `BundleError`, one sentence. Serving needs numpy and onnxruntime only; `export.py` is the writing side.
+A bundle is a zip of members stored without compression: `policy.onnx`, the network with its feature scaling,
+`manifest.json` (see `manifest.py`), and where the manifest speaks of one, the forecaster in `forecaster.onnx`. Loading
+checks everything before the first real decision: the zip, the manifest, the checksums, the features that the policy and
+the forecaster were trained on, the networks' inputs and outputs, and a trial run. Whatever is wrong raises
+`BundleError`, one sentence. Serving needs numpy and onnxruntime only; `export.py` is the writing side.
 
 Shapes: B observations, S = K + 1 slots (slot 0 is *stop*), F candidate features, C context features.
 """
@@ -24,9 +25,11 @@ import onnxruntime
 from numpy.typing import ArrayLike, NDArray
 
 from ..env.gym.schema import FeatureSchema
+from .forecaster import FORECASTER_MEMBER, Forecaster, open_forecaster
 from .manifest import MANIFEST_MEMBER, Manifest, check_schema, parse_manifest, refusal
 
 WEIGHTS_MEMBER = "policy.onnx"
+SHIPPED_NAME = "shipped.quell"
 MAX_MEMBER_BYTES = 16 * 1024**2  # a policy of 10 k parameters takes less than 0.1 MB
 INPUTS = ("candidates", "context", "mask")
 OUTPUTS = ("logits", "value")
@@ -52,16 +55,25 @@ class Bundle:
         path: where it came from, for messages.
         weights: bytes of `policy.onnx`.
         session: onnxruntime's session over these bytes.
+        forecaster: the one in the bundle, None where there is none.
     """
 
-    def __init__(self, manifest: Manifest, path: Path, weights: bytes, session: onnxruntime.InferenceSession) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        path: Path,
+        weights: bytes,
+        session: onnxruntime.InferenceSession,
+        forecaster: Forecaster | None = None,
+    ) -> None:
         self.manifest = manifest
         self.path = path
+        self.forecaster = forecaster
         self._weights = weights
         self._session = session
 
-    def __reduce__(self) -> tuple[Callable[..., Bundle], tuple[Manifest, Path, bytes]]:
-        return _open_bundle, (self.manifest, self.path, self._weights)
+    def __reduce__(self) -> tuple[Callable[..., Bundle], tuple[Manifest, Path, bytes, Forecaster | None]]:
+        return _open_bundle, (self.manifest, self.path, self._weights, self.forecaster)
 
     def score(self, candidates: ArrayLike, context: ArrayLike, mask: ArrayLike) -> Scores:
         """Scores the candidates of one observation, or of a batch of them.
@@ -88,6 +100,15 @@ class Bundle:
         _check_features(candidates_BSF, context_BC, mask_BS, self.manifest.feature_schema)
         scores = self._run(candidates_BSF, context_BC, mask_BS)
         return Scores(scores.logits[0], scores.value[0, ...]) if is_single else scores
+
+    @property
+    def slots(self) -> int:
+        """K, the length of the shortlist it was trained on."""
+        return self.manifest.shortlist_size
+
+    def logits(self, candidates: Array, context: Array, mask: NDArray[np.bool_]) -> Array:
+        """The score of each slot; shape (S,)."""
+        return self.score(candidates, context, mask).logits
 
     def _run(self, candidates_BSF: Array, context_BC: Array, mask_BS: Array) -> Scores:
         """Runs the network on a batch and refuses answers of a wrong shape or that are no finite numbers."""
@@ -135,20 +156,32 @@ def parse_bundle(content: bytes, path: Path, expected_schema: FeatureSchema | No
         raise refusal(path, f"{WEIGHTS_MEMBER} has been changed: {sums}")
     if expected_schema is not None:
         check_schema(manifest.feature_schema, expected_schema, path)
-    return _open_bundle(manifest, path, members[WEIGHTS_MEMBER])
+    if (manifest.forecaster is not None) != (FORECASTER_MEMBER in members):
+        has = "lacks" if manifest.forecaster is not None else "holds"
+        raise refusal(path, f"{has} {FORECASTER_MEMBER}, unlike its {MANIFEST_MEMBER} says")
+    forecaster = None
+    if manifest.forecaster is not None:
+        forecaster = open_forecaster(manifest.forecaster, path, members[FORECASTER_MEMBER])
+    return _open_bundle(manifest, path, members[WEIGHTS_MEMBER], forecaster)
+
+
+def shipped_bundle() -> Path:
+    """Where the bundle that comes with Quell is; whether it is there shows when it is loaded."""
+    return Path(__file__).with_name(SHIPPED_NAME)
 
 
 def _read_members(content: bytes, path: Path) -> dict[str, bytes]:
-    """The two members of the zip, by name."""
+    """The members of the zip, by name."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = {info.filename: info for info in archive.infolist()}
             names = [info.filename for info in archive.infolist()]
-            for wanted in (WEIGHTS_MEMBER, MANIFEST_MEMBER):
-                if names.count(wanted) != 1:
-                    raise refusal(path, f"holds {wanted} {names.count(wanted)} times instead of once")
+            wanted = (WEIGHTS_MEMBER, MANIFEST_MEMBER, *({FORECASTER_MEMBER} & infos.keys()))
+            for name in wanted:
+                if names.count(name) != 1:
+                    raise refusal(path, f"holds {name} {names.count(name)} times instead of once")
             for name, info in infos.items():
-                if name not in (WEIGHTS_MEMBER, MANIFEST_MEMBER):
+                if name not in wanted:
                     raise refusal(path, f"holds {name!r}, which belongs in no bundle")
                 # Sizes are judged before anything is unpacked; what is not compressed cannot swell either.
                 if info.file_size > MAX_MEMBER_BYTES:
@@ -160,7 +193,7 @@ def _read_members(content: bytes, path: Path) -> dict[str, bytes]:
         raise refusal(path, f"is no whole zip file: {_first_line(fault)}") from fault
 
 
-def _open_bundle(manifest: Manifest, path: Path, weights: bytes) -> Bundle:
+def _open_bundle(manifest: Manifest, path: Path, weights: bytes, forecaster: Forecaster | None = None) -> Bundle:
     """A bundle over a network that fits the manifest and has passed a trial run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a network this small loses time to threads
@@ -171,7 +204,7 @@ def _open_bundle(manifest: Manifest, path: Path, weights: bytes) -> Bundle:
     except Exception as fault:  # onnxruntime's errors have no base class of their own
         raise refusal(path, f"{WEIGHTS_MEMBER} is no network that can be run: {_first_line(fault)}") from fault
     _check_signature(session, manifest.feature_schema, path)
-    bundle = Bundle(manifest, path, weights, session)
+    bundle = Bundle(manifest, path, weights, session, forecaster)
     # A bad network should fail here and not in service; two sizes show that neither of them is built in.
     rng = np.random.default_rng(0)
     for batch, slots in ((1, 2), (3, 7)):

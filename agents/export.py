@@ -12,9 +12,11 @@ import io
 import logging
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,7 +25,10 @@ from google.protobuf.message import Message
 
 from ..env.model.files import write_atomically
 from .bundle import INPUTS, OUTPUTS, WEIGHTS_MEMBER, Bundle, parse_bundle
-from .manifest import MANIFEST_MEMBER, Manifest, ManifestFields, format_manifest, refusal
+from .forecast_features import FEATURES
+from .forecast_training import LEVELS, WINDOWS_MINUTES, QuantileNetwork, TrainedForecaster
+from .forecaster import FORECASTER_MEMBER, INPUT, OUTPUT, Forecaster, open_forecaster
+from .manifest import MANIFEST_MEMBER, ForecasterFields, Manifest, ManifestFields, format_manifest, refusal
 from .network import CandidateScorer
 
 BUNDLE_SUFFIX = ".quell"
@@ -32,13 +37,19 @@ MAX_PARITY_ERROR = 1e-4
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can tell: a fixed one keeps the bytes the same
 
 
-def export_bundle(scorer: CandidateScorer, path: Path | str, manifest_fields: ManifestFields) -> Manifest:
+def export_bundle(
+    scorer: CandidateScorer,
+    path: Path | str,
+    manifest_fields: ManifestFields,
+    forecaster: TrainedForecaster | None = None,
+) -> Manifest:
     """Writes a scorer as a bundle.
 
     Args:
         scorer: the trained network; it is left as it is.
         path: the file to write, ending in `.quell`; an existing one is replaced.
         manifest_fields: what to say about the policy.
+        forecaster: to go into the same bundle; None: none.
 
     Returns:
         The manifest as written.
@@ -59,21 +70,49 @@ def export_bundle(scorer: CandidateScorer, path: Path | str, manifest_fields: Ma
 
     scorer = copy.deepcopy(scorer).cpu().eval()
     weights = _onnx_bytes(scorer)
-    manifest = Manifest(**vars(manifest_fields), weights_sha256=hashlib.sha256(weights).hexdigest())
-    content = _zip_bytes({MANIFEST_MEMBER: format_manifest(manifest, path), WEIGHTS_MEMBER: weights})
+    members = {WEIGHTS_MEMBER: weights}
+    manifest = Manifest(**vars(manifest_fields), weights_sha256=_sha256(weights))
+    if forecaster is not None:
+        members[FORECASTER_MEMBER] = _forecaster_bytes(forecaster.network)
+        manifest = replace(manifest, forecaster=_forecaster_fields(forecaster, members[FORECASTER_MEMBER]))
+    content = _zip_bytes({MANIFEST_MEMBER: format_manifest(manifest, path), **members})
     if len(content) > MAX_BUNDLE_BYTES:
         raise refusal(path, f"would be {len(content)} bytes long, at most {MAX_BUNDLE_BYTES} are written")
-    error = _parity_error(scorer, parse_bundle(content, path, schema))
-    if not error <= MAX_PARITY_ERROR:  # so turned, NaN is refused as well
-        raise refusal(
-            path, f"onnxruntime's scores differ from torch's by {error:.2g}, at most {MAX_PARITY_ERROR} is fine"
-        )
+    bundle = parse_bundle(content, path, schema)
+    _check_parity("scores", _parity_error(scorer, bundle), path)
+    if forecaster is not None and bundle.forecaster is not None:
+        _check_parity("quantiles", _forecaster_error(forecaster.network, bundle.forecaster), path)
     write_atomically(path, content)
     return manifest
 
 
+def serve_forecaster(forecaster: TrainedForecaster) -> Forecaster:
+    """The serving side of a forecaster that is in no bundle yet: what it says during training is what it will say."""
+    weights = _forecaster_bytes(forecaster.network)
+    return open_forecaster(_forecaster_fields(forecaster, weights), Path(FORECASTER_MEMBER), weights)
+
+
+def _check_parity(what: str, error: float, path: Path) -> None:
+    """Refuses a network that onnxruntime runs differently from torch."""
+    if not error <= MAX_PARITY_ERROR:  # so turned, NaN is refused as well
+        raise refusal(
+            path, f"onnxruntime's {what} differ from torch's by {error:.2g}, at most {MAX_PARITY_ERROR} is fine"
+        )
+
+
+def _forecaster_fields(forecaster: TrainedForecaster, weights: bytes) -> ForecasterFields:
+    """What the manifest says about a forecaster."""
+    return ForecasterFields(
+        FEATURES, LEVELS, WINDOWS_MINUTES, forecaster.training, forecaster.metrics, _sha256(weights)
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _onnx_bytes(scorer: CandidateScorer) -> bytes:
-    """The scorer in ONNX, with free batch and slot axes and without a trace of the machine that exported it."""
+    """The scorer in ONNX, with free batch and slot axes."""
     batch, slots = 3, 5  # the exporter takes sizes of 0 and 1, and equal ones, for constants
     example = (
         th.zeros(batch, slots, scorer.candidate_features),
@@ -81,19 +120,42 @@ def _onnx_bytes(scorer: CandidateScorer) -> bytes:
         th.ones(batch, slots),
     )
     free_batch, free_slots = th.export.Dim("batch"), th.export.Dim("slots")
+    axes: list[dict[int, Any]] = [{0: free_batch, 1: free_slots}, {0: free_batch}, {0: free_batch, 1: free_slots}]
+    return _exported(scorer, example, INPUTS, OUTPUTS, axes)
+
+
+def _forecaster_bytes(network: QuantileNetwork) -> bytes:
+    """The forecaster in ONNX, with a free axis of rows."""
+    example = (th.zeros(3, len(FEATURES)),)
+    network = copy.deepcopy(network).cpu().eval()
+    return _exported(network, example, (INPUT,), (OUTPUT,), [{0: th.export.Dim("rows")}])
+
+
+def _exported(
+    network: th.nn.Module,
+    example: tuple[th.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Sequence[dict[int, Any]],
+) -> bytes:
+    """A network in ONNX, without a trace of the machine that exported it.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+        example: one input each, of sizes that no constant could be taken for.
+        inputs: names of the inputs.
+        outputs: names of the outputs.
+        axes: the free axes of each input.
+    """
     with _silence(), th.no_grad():
         program = th.onnx.export(
-            scorer,
+            network,
             example,
             dynamo=True,
             verbose=False,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
-            dynamic_shapes={
-                "candidates": {0: free_batch, 1: free_slots},
-                "context": {0: free_batch},
-                "mask": {0: free_batch, 1: free_slots},
-            },
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=tuple(axes),
         )
     assert program is not None
     model = program.model_proto
@@ -155,3 +217,13 @@ def _parity_error(scorer: CandidateScorer, bundle: Bundle) -> float:
         for ours, theirs in zip((part.numpy() for part in expected), found, strict=True):
             error = max(error, float((np.abs(ours - theirs) / np.maximum(1.0, np.abs(ours))).max()))
     return error
+
+
+def _forecaster_error(network: QuantileNetwork, forecaster: Forecaster) -> float:
+    """Largest difference between torch's and onnxruntime's quantiles; relative where a quantile is above 1."""
+    network = copy.deepcopy(network).cpu().eval()
+    rows_NF = np.random.default_rng(0).standard_normal((64, len(FEATURES)), dtype=np.float32)
+    rows_NF = rows_NF * network.deviation_F.numpy() + network.mean_F.numpy()
+    with th.no_grad():
+        ours = network(th.as_tensor(rows_NF)).numpy()
+    return float((np.abs(ours - forecaster.run(rows_NF)) / np.maximum(1.0, np.abs(ours))).max())

@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..env.gym.schema import FeatureSchema
 from ..env.model.errors import BundleError
@@ -23,6 +24,7 @@ BUNDLE_FORMAT = "quell.bundle/1"
 MANIFEST_MEMBER = "manifest.json"
 MAX_SHORTLIST_SIZE = 65_536
 _SEAL_KEY = "manifest_sha256"
+_FORECASTER_KEY = "forecaster"
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,32 @@ class ManifestFields:
 
 
 @dataclass(frozen=True)
+class ForecasterFields:
+    """What the manifest says about the forecaster in the bundle.
+
+    Attributes:
+        features: names of what it reads.
+        levels: of its quantiles, ascending, 0..1.
+        windows_minutes: that its quantiles are about, each from now on, ascending.
+        training: how it was trained, free-form JSON.
+        metrics: how well it does on VMs and days it has not seen, free-form JSON.
+        weights_sha256: SHA-256 of `forecaster.onnx` in hexadecimal.
+    """
+
+    features: tuple[str, ...]
+    levels: tuple[float, ...]
+    windows_minutes: tuple[int, ...]
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest(ManifestFields):
-    """The manifest of a bundle: the fields above and the SHA-256 of `policy.onnx` in hexadecimal."""
+    """The manifest of a bundle: the fields above, the SHA-256 of `policy.onnx`, and the forecaster if there is one."""
 
     weights_sha256: str
+    forecaster: ForecasterFields | None = None
 
 
 def refusal(path: Path, reason: str) -> BundleError:
@@ -66,14 +90,13 @@ def format_manifest(manifest: Manifest, path: Path) -> bytes:
     Raises:
         BundleError: a field is not as specified, or `training` or `metrics` hold what is no JSON, such as NaN.
     """
-    for group in ("training", "metrics"):
-        for key, value in getattr(manifest, group).items():
-            try:
-                json.dumps({key: value}, allow_nan=False)
-            except (TypeError, ValueError, RecursionError) as fault:
-                raise refusal(path, f"{group}.{key} is no JSON value: {fault}") from fault
+    _check_free_form(manifest, "", path)
+    if manifest.forecaster is not None:
+        _check_free_form(manifest.forecaster, f"{_FORECASTER_KEY}.", path)
     schema = manifest.feature_schema
-    fields = {key: value for key, value in vars(manifest).items() if key != "feature_schema"}
+    fields = {key: value for key, value in vars(manifest).items() if key not in ("feature_schema", _FORECASTER_KEY)}
+    if manifest.forecaster is not None:
+        fields[_FORECASTER_KEY] = vars(manifest.forecaster)
     document = {
         "format": BUNDLE_FORMAT,
         "feature_schema": {"version": schema.version, "candidate": schema.candidate, "context": schema.context},
@@ -105,15 +128,35 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     # The version comes first: of an unknown one nothing else can be judged.
     if document.get("format") != BUNDLE_FORMAT:
         raise refusal(path, f"format is {_shown(document.get('format'))}, this Quell reads {BUNDLE_FORMAT!r}")
-    _check_keys(document, _MANIFEST_KEYS, "", path)
-    schema = document.pop("feature_schema")
-    _check_keys(schema, _SCHEMA_KEYS, "feature_schema.", path)
+    has_forecaster = _FORECASTER_KEY in document  # bundles without one are older, or of a policy that needs none
+    _check_keys(document, {**_MANIFEST_KEYS, **(_FORECASTER_ENTRY if has_forecaster else {})}, "", path)
+    _check_keys(document["feature_schema"], _SCHEMA_KEYS, "feature_schema.", path)
+    if has_forecaster:
+        _check_keys(document[_FORECASTER_KEY], _FORECASTER_KEYS, f"{_FORECASTER_KEY}.", path)
     seal = document.pop(_SEAL_KEY)
-    if _seal({**document, "feature_schema": schema}) != seal:
+    if _seal(document) != seal:
         raise refusal(path, f"{MANIFEST_MEMBER} has been changed: {_SEAL_KEY} does not fit the rest of it")
     del document["format"]
+    schema, forecaster = document.pop("feature_schema"), document.pop(_FORECASTER_KEY, None)
     names = FeatureSchema(schema["version"], tuple(schema["candidate"]), tuple(schema["context"]))
-    return Manifest(feature_schema=names, **document)
+    return Manifest(feature_schema=names, forecaster=_forecaster_fields(forecaster), **document)
+
+
+def _forecaster_fields(document: Mapping[str, Any] | None) -> ForecasterFields | None:
+    """The checked entry of the forecaster, its lists as tuples."""
+    if document is None:
+        return None
+    return ForecasterFields(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+
+
+def _check_free_form(fields: ManifestFields | ForecasterFields, prefix: str, path: Path) -> None:
+    """Refuses what is no JSON in the free-form groups, naming the key."""
+    for group in ("training", "metrics"):
+        for key, value in getattr(fields, group).items():
+            try:
+                json.dumps({key: value}, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as fault:
+                raise refusal(path, f"{prefix}{group}.{key} is no JSON value: {fault}") from fault
 
 
 def check_schema(found: FeatureSchema, expected: FeatureSchema, path: Path) -> None:
@@ -210,6 +253,16 @@ def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
+def _are_levels(value: object) -> bool:
+    is_list = isinstance(value, list) and len(value) >= 2 and all(type(level) is float for level in value)
+    return is_list and all(a < b for a, b in pairwise([0.0, *cast(list[float], value), 1.0]))
+
+
+def _are_windows(value: object) -> bool:
+    is_list = isinstance(value, list) and value != [] and all(type(minutes) is int for minutes in value)
+    return is_list and all(a < b for a, b in pairwise([0, *cast(list[int], value)]))
+
+
 _Checks = Mapping[str, tuple[Callable[[object], bool], str]]
 _MANIFEST_KEYS: _Checks = {
     "format": (_is_text, "text"),
@@ -227,4 +280,13 @@ _SCHEMA_KEYS: _Checks = {
     "version": (_is_text, "text"),
     "candidate": (_are_names, "a list of different names"),
     "context": (_are_names, "a list of different names"),
+}
+_FORECASTER_ENTRY: _Checks = {_FORECASTER_KEY: (_is_object, "an object")}
+_FORECASTER_KEYS: _Checks = {
+    "features": (_are_names, "a list of different names"),
+    "levels": (_are_levels, "a list of ascending numbers between 0 and 1"),
+    "windows_minutes": (_are_windows, "a list of ascending whole numbers above 0"),
+    "training": (_is_object, "an object"),
+    "metrics": (_is_object, "an object"),
+    "weights_sha256": (_is_sha256, "64 hexadecimal digits"),
 }

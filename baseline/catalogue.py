@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from ..env.model.errors import QuellError
@@ -12,8 +13,9 @@ from .clairvoyant import Clairvoyant
 from .mode import Mode
 from .nothing import Nothing
 from .spread import Spread
+from .tuned import Tuned
 
-NAMES = ("none", "spread", "ads", "exact", "clairvoyant")
+NAMES = ("none", "spread", "ads", "tuned", "exact", "clairvoyant")
 
 
 def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.ENABLED) -> Planner:
@@ -34,6 +36,8 @@ def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.EN
         return Spread()
     if name == "ads":
         return Ads(is_interactive=episode is None, mode=mode)
+    if name == "tuned":
+        return Tuned()
     if name == "exact":
         from .exact import Exact  # here, so that the others do not wait for OR-tools
 
@@ -42,6 +46,11 @@ def make_planner(name: str, episode: Episode | None = None, mode: Mode = Mode.EN
         if episode is None:
             raise QuellError("planner 'clairvoyant' needs a simulated day whose future it knows; a snapshot has none")
         return Clairvoyant(episode)
-    near = get_close_matches(name, NAMES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)} and the paths of bundles (.quell)"
-    raise QuellError(f"planner {name!r} is unknown; {hint}")
+    raise unknown_planner(name)
+
+
+def unknown_planner(name: str, names: Sequence[str] = NAMES) -> QuellError:
+    """The error for a name that is none of some names: what may have been meant, or what there is."""
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)} and the paths of bundles (.quell)"
+    return QuellError(f"planner {name!r} is unknown; {hint}")

@@ -111,7 +111,7 @@ class Episode:
         self,
         minute: int,
         host_of_M: IntArray,
-        telemetry_minutes: int = 120,
+        telemetry_minutes: int | None = None,
         *,
         inventory: Inventory | None = None,
         memory_V: tuple[Array, Array] | None = None,
@@ -121,7 +121,8 @@ class Episode:
         Args:
             minute: 0 to day_minutes; samples end just before it.
             host_of_M: where the movables then are; shape (M,).
-            telemetry_minutes: how far back the samples go, at most history_minutes + minute.
+            telemetry_minutes: how far back the samples go, at most history_minutes + minute; None: a day, or as far
+                as there is anything.
             inventory: in the states of that minute; None for those of minute 0.
             memory_V: memory that VMs use and have swapped out, GiB, each of shape (V,); None for those of minute 0.
 
@@ -129,6 +130,7 @@ class Episode:
             ValueError: the minute or the telemetry lies outside the episode.
         """
         end = self.history_minutes + minute
+        telemetry_minutes = min(DAY_MINUTES, end) if telemetry_minutes is None else telemetry_minutes
         if not (0 <= minute <= self.day_minutes and 1 <= telemetry_minutes <= end):
             raise ValueError(f"{telemetry_minutes} minutes before minute {minute} of {self.day_minutes} are not there")
         window = slice(end - telemetry_minutes, end)

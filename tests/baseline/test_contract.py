@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
+from quell.agents.forecast_planner import forecast_planner
 from quell.baseline.ads import Ads
 from quell.baseline.catalogue import NAMES, make_planner
 from quell.baseline.exact import Exact
@@ -12,6 +13,7 @@ from quell.baseline.exact_limits import ExactLimits
 from quell.baseline.nothing import Nothing
 from quell.baseline.search import SearchLimits
 from quell.baseline.spread import Spread
+from quell.baseline.tuned import Tuned
 from quell.env.model.cluster import Cluster
 from quell.env.model.contention import contentions
 from quell.env.model.errors import QuellError
@@ -22,10 +24,12 @@ from quell.env.world.rounds import run_episode
 from quell.env.world.split import part
 from quell.env.world.synthetic import synthetic_trace
 from quell.env.world.workload import ClusterSpec, build_episode
+from tests.agents.forecasters import served
 from tests.env.model.clusters import random_clusters
 
 QUICK = SearchLimits(nodes=500)
-PLANNERS = (Nothing(), Spread(), Ads(limits=QUICK), Exact(limits=ExactLimits(work=0.05, search=QUICK)))
+EXACT = Exact(limits=ExactLimits(work=0.05, search=QUICK))
+PLANNERS = (Nothing(), Spread(), Ads(limits=QUICK), Tuned(), EXACT, forecast_planner(served()))
 RESOLVING = {"ads", "exact"}  # planners that promise all or nothing
 
 

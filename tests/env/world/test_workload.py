@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -229,9 +230,18 @@ class TestClusterAt:
         episode = self.EPISODE
         cluster = episode.cluster_at(minute, episode.cluster.host_of_M)
         end = DAY_MINUTES + minute
-        assert np.array_equal(cluster.cpu_samples_VT, episode.cpu_VN[:, end - 120 : end])
-        assert np.array_equal(cluster.storage_samples_MT, episode.storage_MN[:, end - 120 : end])
+        assert np.array_equal(cluster.cpu_samples_VT, episode.cpu_VN[:, end - DAY_MINUTES : end])
+        assert np.array_equal(cluster.storage_samples_MT, episode.storage_MN[:, end - DAY_MINUTES : end])
         assert cluster.time - episode.cluster.time == timedelta(minutes=minute)
+
+    @pytest.mark.parametrize(("history", "minute", "shown"), [(120, 0, 120), (120, 15, 135), (1440, 15, 1440)])
+    def test_it_shows_a_day_or_as_far_as_there_is_anything(self, history: int, minute: int, shown: int) -> None:
+        cut = DAY_MINUTES - history
+        full = self.EPISODE
+        episode = replace(
+            full, cpu_VN=full.cpu_VN[:, cut:], storage_MN=full.storage_MN[:, cut:], history_minutes=history
+        )
+        assert episode.cluster_at(minute, full.cluster.host_of_M).cpu_samples_VT.shape[1] == shown
 
     def test_samples_are_views_that_nobody_can_write_to(self) -> None:
         cluster = self.EPISODE.cluster_at(15, self.EPISODE.cluster.host_of_M)
