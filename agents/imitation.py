@@ -9,14 +9,10 @@ over worths.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -24,6 +20,7 @@ import torch as th
 from ..env.gym.generator import Generator
 from .days import Behaviour, Decisions, Scores, play_day
 from .network import CandidateScorer
+from .processes import Workers
 
 GRADIENT_NORM = 1.0
 WARM_UP_SHARE = 0.2
@@ -42,17 +39,7 @@ def _start_worker(generator: Generator, behaviour: Behaviour) -> None:
     """Gives a worker process what every day needs."""
     global _generator, _behaviour
     _generator, _behaviour = generator, behaviour
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     th.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is gone, be it by kill -9: a pool's workers would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(seed: int, student: CandidateScorer | None) -> Decisions:
@@ -78,21 +65,16 @@ class Collector:
 
     def __init__(self, generator: Generator, behaviour: Behaviour, workers: int) -> None:
         self._generator, self._behaviour, self._workers = generator, behaviour, workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Workers | None = None
 
     def __enter__(self) -> Collector:
         if self._workers:
-            self._pool = ProcessPoolExecutor(
-                self._workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self._generator, self._behaviour),
-            )
+            self._pool = Workers(self._workers, _start_worker, (self._generator, self._behaviour)).__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *how: Any) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.__exit__(*how)
 
     def days(self, seeds: Iterator[int], student: CandidateScorer | None) -> Iterator[Decisions]:
         """Days, in the order of their seeds, until the caller has enough."""
@@ -104,22 +86,11 @@ class Collector:
         try:
             while True:
                 while len(waiting) < self._workers + 1:
-                    with _interrupts_held_back():  # a worker starts with this mask, and must not die in its imports
-                        waiting.append(self._pool.submit(_work, next(seeds), student))
+                    waiting.append(self._pool.submit(_work, next(seeds), student))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:
                 future.cancel()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Holds back Ctrl-C until the block is done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def scores_of(scorer: CandidateScorer) -> Scores:

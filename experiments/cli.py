@@ -50,6 +50,17 @@ Limit = Annotated[
 Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
 Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
 VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
+HostsRange = Annotated[
+    str, typer.Option("--hosts", metavar="N|FROM-TO", help="Hosts per cluster; of a range, drawn for each day.")
+]
+VmsRange = Annotated[str, typer.Option("--vms-per-host", metavar="N|FROM-TO", help="VMs per host, or their range.")]
+LoadRange = Annotated[
+    str,
+    typer.Option("--load", metavar="X|FROM-TO", help="Mean CPU utilization of the cluster over the day, or its range."),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that play days; by default one for each core.", show_default=False)
+]
 Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
 Days = Annotated[
     str, typer.Option("--workload", help="synthetic, bitbrains:PATH, planetlab:PATH, or skew: hosts at 50, 5 and 5 %.")
@@ -203,9 +214,9 @@ def simulate(
         list[str] | None,
         typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, exact, clairvoyant, or a bundle."),
     ] = None,
-    hosts: Hosts = 8,
-    vms_per_host: VmsPerHost = 15,
-    load: Load = 0.65,
+    hosts: HostsRange = "8",
+    vms_per_host: VmsRange = "15",
+    load: LoadRange = "0.65",
     scenario: ScenarioName = "ha",
     episodes: Episodes = 1,
     seed: Seed = 1,
@@ -215,15 +226,16 @@ def simulate(
     mode: Annotated[
         Mode, typer.Option(help="Of ads; disabled, it tells contentions and moves nothing.")
     ] = Mode.ENABLED,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Days of a cluster under one or more planners: the cost terms, and a plot of utilization and moves."""
-    from ..env.world.workload import ClusterSpec
-    from .simulation import Outputs, simulate_days
+    from .cluster_mix import ClusterMix
+    from .simulation import DaysAsked, Outputs, simulate_days
 
-    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load, scenario=scenario)
-    names, outputs = planner or ["none", "ads"], Outputs(plot, audits, not as_json)
-    document = simulate_days(workload, names, spec, episodes, seed, part.value, outputs, mode)
+    mix = ClusterMix.of(hosts, vms_per_host, load, scenario)
+    asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
+    document = simulate_days(asked, planner or ["none", "ads"], Outputs(plot, audits, not as_json), mode)
     if as_json:
         _print_json(document)
 
@@ -231,8 +243,13 @@ def simulate(
 @app.command()
 def train(
     workload: Workload = "synthetic",
-    budget_minutes: Budget = 5.0,
-    scenario: ScenarioName = "mixed",
+    preset: Annotated[str, typer.Option(help="quick (5 minutes), or standard (15), as the shipped policy.")] = "quick",
+    budget_minutes: Annotated[
+        float | None, typer.Option(min=0.1, max=10_080, help="Time for training; by default the preset's.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="As for simulate; by default the preset's: mixed for quick, ha for standard.")
+    ] = None,
     seed: Seed = 1,
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.")] = Path("policy.quell"),
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "cpu",
@@ -242,7 +259,7 @@ def train(
     """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
     from .training import TrainCommand, train_and_export
 
-    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store, scenario)
+    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store, scenario, preset)
     outcome = train_and_export(command, is_text=not as_json)
     if as_json:
         _print_json(outcome)
@@ -254,21 +271,33 @@ def evaluate(
         str, typer.Option(help="Names or bundle paths, separated by commas.")
     ] = "none,spread,ads,clairvoyant",
     workload: Days = "synthetic",
-    hosts: Hosts = 8,
-    vms_per_host: VmsPerHost = 15,
-    load: Load = 0.65,
+    hosts: HostsRange = "8",
+    vms_per_host: VmsRange = "15",
+    load: LoadRange = "0.65",
     scenario: ScenarioName = "ha",
     episodes: Episodes = 20,
     seed: Seed = 1,
     part: Annotated[PartName, typer.Option(help="Part of the trace; policies are trained on `train`.")] = PartName.TEST,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Planners that the others are compared with, separated by commas, the main one first; by default ads."
+        ),
+    ] = None,
+    workers: Workers = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot of costs and of one day (.png or .svg).")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON here.")] = None,
     as_json: Json = False,
 ) -> None:
     """Planners side by side on the same unseen days, paired by seed, with intervals."""
-    from ..env.world.workload import ClusterSpec
-    from .simulation import evaluate_planners
+    from .cluster_mix import ClusterMix
+    from .evaluating import Kept, evaluate_planners
+    from .simulation import DaysAsked
 
-    spec = ClusterSpec(hosts=hosts, vms_per_host=vms_per_host, load=load, scenario=scenario)
-    document = evaluate_planners(workload, planners.split(","), spec, episodes, seed, part.value, not as_json)
+    mix = ClusterMix.of(hosts, vms_per_host, load, scenario)
+    asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
+    references = None if against is None else against.split(",")
+    document = evaluate_planners(asked, planners.split(","), references, Kept(plot, output, not as_json))
     if as_json:
         _print_json(document)
 

@@ -6,34 +6,19 @@ Shapes: E episodes, T trainings of a planner (1 for one that is not trained), N 
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from ..env.model.errors import QuellError
 from ..env.world.costs import CostTerms
 from ..env.world.rounds import EpisodeResult
 from .bootstrap import Draw, Estimate, FloatArray, Interval, boot_means, cut_of, interquartile_mean, interval_of
-
-Results = Mapping[str, Sequence[EpisodeResult]]
+from .pairing import METRICS, PairedResults, Results
 
 RESAMPLES = 10_000
 LONGEST_NAME = 16  # letters of a planner's name in tables and axes
 YARDSTICK = "clairvoyant"  # what regret is measured against
-
-# What is averaged for each planner, with an interval: the fields of `PlannerSummary` of that name.
-_METRICS: dict[str, Callable[[EpisodeResult], float]] = {
-    "cost_core_minutes": lambda r: r.costs.total,
-    "overload_core_minutes": lambda r: r.costs.overload_core_minutes,
-    "unserved_core_minutes": lambda r: r.costs.unserved_core_minutes,
-    "swap_gib_minutes": lambda r: r.costs.swap_gib_minutes,
-    "moved_gib": lambda r: r.costs.migration_gib,
-    "moves": lambda r: r.moves,
-    "contended_host_minutes": lambda r: r.contended_host_minutes,
-}
 
 
 def short_name(name: str) -> str:
@@ -101,20 +86,41 @@ class PairedDifference:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A planner that the others are compared with.
+
+    Attributes:
+        name: of the planner.
+        paired: every other planner against it.
+    """
+
+    name: str
+    paired: tuple[PairedDifference, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """All planners, and each against the reference.
+    """All planners, and each against one or more references.
 
     Attributes:
         planners: in the order they were given.
-        against: the reference's name; None where it did not run.
-        paired: every other planner against the reference.
+        references: those of them that the others are compared with, the main one first.
         seeds: the episodes, as (suite, seed); the suite is "" where there is one only.
     """
 
     planners: tuple[PlannerSummary, ...]
-    against: str | None
-    paired: tuple[PairedDifference, ...]
+    references: tuple[Reference, ...]
     seeds: tuple[tuple[str, int], ...]
+
+    @property
+    def against(self) -> str | None:
+        """The main reference's name; None where it did not run."""
+        return self.references[0].name if self.references else None
+
+    @property
+    def paired(self) -> tuple[PairedDifference, ...]:
+        """Every other planner against the main reference."""
+        return self.references[0].paired if self.references else ()
 
     @property
     def episodes(self) -> int:
@@ -126,34 +132,57 @@ class Comparison:
         return next((s for s in self.planners if s.planner == planner), None)
 
     def difference(self, planner: str) -> PairedDifference | None:
-        """One planner against the reference; None for the reference itself."""
+        """One planner against the main reference; None for the reference itself."""
         return next((d for d in self.paired if d.planner == planner), None)
 
+    def by_reference(self) -> tuple[Comparison, ...]:
+        """The same planners, once for each reference, which is then the only one."""
+        return tuple(replace(self, references=(reference,)) for reference in self.references)
+
     def to_json(self) -> dict[str, object]:
-        """The document `quell evaluate --json` prints; what is not defined is null."""
-        planners: dict[str, object] = {}
-        for s in self.planners:
-            figures: dict[str, object] = {name: getattr(s, name).value for name in _METRICS}
-            planners[s.planner] = figures | {"violations": s.violations, "episodes": list(s.episode_costs)}
-        paired = {
-            d.planner: {
-                "difference_percent": d.percent,
-                "interval_percent": list(astuple(d.percent_interval)) if d.percent_interval else [None, None],
-                "probability_of_improvement": d.probability_of_improvement.value,
-                "regret_closed": d.regret_closed,
-            }
-            for d in self.paired
-        }
-        return {"planners": planners, "against": self.against, "paired": paired}
+        """The figures as `quell evaluate --json` prints them; what is not defined is null."""
+        planners = {s.planner: _summary_document(s) for s in self.planners}
+        pairs = {r.name: {d.planner: _difference_document(d) for d in r.paired} for r in self.references}
+        paired = pairs[self.against] if self.against is not None else {}
+        return {"planners": planners, "against": self.against, "paired": paired, "pairs": pairs}
 
 
-def compare(results: Results, *, against: str = "ads", resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+def _summary_document(summary: PlannerSummary) -> dict[str, object]:
+    """The figures of one planner, and their 95 % intervals under the same names."""
+    estimates: dict[str, Estimate] = {name: getattr(summary, name) for name in METRICS}
+    return {name: estimate.value for name, estimate in estimates.items()} | {
+        "violations": summary.violations,
+        "episodes": list(summary.episode_costs),
+        "intervals": {name: _ends(estimate.interval) for name, estimate in estimates.items()},
+        "plan_seconds": summary.plan_seconds,
+    }
+
+
+def _difference_document(difference: PairedDifference) -> dict[str, object]:
+    """One planner against a reference."""
+    return {
+        "difference_percent": difference.percent,
+        "interval_percent": _ends(difference.percent_interval),
+        "probability_of_improvement": difference.probability_of_improvement.value,
+        "regret_closed": difference.regret_closed,
+    }
+
+
+def _ends(interval: Interval | None) -> list[float | None]:
+    """Low and high; twice null where there is no interval."""
+    return [interval.low, interval.high] if interval else [None, None]
+
+
+def compare(
+    results: Results, *, against: str | Sequence[str] = "ads", resamples: int = RESAMPLES, seed: int = 0
+) -> Comparison:
     """Compares planners on one suite.
 
     Args:
         results: the episodes of each planner, in any order, paired by seed. A planner that was trained several times
             has each seed as many times; the n-th result of every seed is its n-th training's.
-        against: the planner that the others are compared with.
+        against: the planner or planners that the others are compared with, the main one first; those that did not run
+            are left out.
         resamples: bootstrap resamples.
         seed: of the bootstrap.
 
@@ -164,94 +193,24 @@ def compare(results: Results, *, against: str = "ads", resamples: int = RESAMPLE
 
 
 def compare_suites(
-    suites: Mapping[str, Results], *, against: str = "ads", resamples: int = RESAMPLES, seed: int = 0
+    suites: Mapping[str, Results], *, against: str | Sequence[str] = "ads", resamples: int = RESAMPLES, seed: int = 0
 ) -> Comparison:
     """Compares planners on several suites at once, each a stratum; see `compare`. Their costs should be of one size."""
-    table = _Table.of(suites)
+    table = PairedResults.of(suites)
     draw = Draw(table.suite_E, resamples, seed)
     boot_cost: dict[str, FloatArray] = {}
     summaries = []
     for planner, results_TE in table.results.items():
         summary, boot_cost[planner] = _summarize(planner, results_TE, draw)
         summaries.append(summary)
-    paired: tuple[PairedDifference, ...] = ()
-    if against in table.results:
-        costs = {s.planner: s.cost_core_minutes.value for s in summaries}
-        others = [p for p in table.results if p != against]
-        improved = {p: _improved_E(table.results[p], table.results[against]) for p in others}
-        paired = tuple(_difference(p, against, costs, boot_cost, improved[p], draw) for p in others)
-    return Comparison(tuple(summaries), against if against in table.results else None, paired, table.seeds)
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The results in one order: for each planner the episodes of each training."""
-
-    seeds: tuple[tuple[str, int], ...]
-    suite_E: tuple[str, ...]
-    results: dict[str, list[list[EpisodeResult]]]
-
-    @staticmethod
-    def of(suites: Mapping[str, Results]) -> _Table:
-        """Pairs the results by suite and seed.
-
-        Raises:
-            QuellError: they do not pair.
-        """
-        planners = list(dict.fromkeys(planner for results in suites.values() for planner in results))
-        if not planners:
-            raise QuellError("comparison: there is no planner to compare")
-        found: dict[str, dict[tuple[str, int], list[EpisodeResult]]] = {planner: {} for planner in planners}
-        for suite, results in suites.items():
-            for planner, episodes in results.items():
-                for result in episodes:
-                    _check_finite(planner, result)
-                    found[planner].setdefault((suite, result.seed), []).append(result)
-        seeds = tuple(found[planners[0]])
-        if not seeds:
-            raise QuellError(f"comparison: planner {planners[0]!r} has no episode")
-        for planner in planners[1:]:
-            _check_pairs(planners[0], found[planners[0]], planner, found[planner])
-        return _Table(
-            seeds, tuple(suite for suite, _ in seeds), {p: _by_training(p, found[p], seeds) for p in planners}
-        )
-
-
-def _named(suite: str, seed: int) -> str:
-    return f"seed {seed}" + (f" of suite {suite!r}" if suite else "")
-
-
-def _check_finite(planner: str, result: EpisodeResult) -> None:
-    for name, metric in _METRICS.items():
-        if not math.isfinite(metric(result)):
-            raise QuellError(f"comparison: {name} of planner {planner!r}, seed {result.seed}, is {metric(result)}")
-
-
-def _check_pairs(
-    first: str, of_first: Mapping[tuple[str, int], object], other: str, of_other: Mapping[tuple[str, int], object]
-) -> None:
-    """Refuses two planners that did not play the same episodes."""
-    for has, those, lacks, these in ((first, of_first, other, of_other), (other, of_other, first, of_first)):
-        for suite, seed in those:
-            if (suite, seed) not in these:
-                raise QuellError(
-                    f"comparison: planner {lacks!r} lacks the episode with {_named(suite, seed)}, which {has!r} has; "
-                    "all must play the same episodes"
-                )
-
-
-def _by_training(
-    planner: str, found: Mapping[tuple[str, int], list[EpisodeResult]], seeds: Sequence[tuple[str, int]]
-) -> list[list[EpisodeResult]]:
-    """The results of a planner, one list of E for each training."""
-    counts = Counter({key: len(found[key]) for key in seeds})
-    (most, most_times), (least, least_times) = counts.most_common()[0], counts.most_common()[-1]
-    if most_times != least_times:
-        raise QuellError(
-            f"comparison: planner {planner!r} has {_named(*most)} {most_times} times "
-            f"and {_named(*least)} {least_times}; every training must play every episode"
-        )
-    return [[found[key][t] for key in seeds] for t in range(most_times)]
+    costs = {s.planner: s.cost_core_minutes.value for s in summaries}
+    references = []
+    for name in (against,) if isinstance(against, str) else against:
+        if name in table.results:
+            others = {p: _improved_E(table.results[p], table.results[name]) for p in table.results if p != name}
+            paired = tuple(_difference(p, name, costs, boot_cost, improved_E, draw) for p, improved_E in others.items())
+            references.append(Reference(name, paired))
+    return Comparison(tuple(summaries), tuple(references), table.seeds)
 
 
 def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) -> tuple[PlannerSummary, FloatArray]:
@@ -260,7 +219,7 @@ def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) 
     trainings, episodes = len(results_TE), len(results_TE[0])
     count_NB = draw.of_trainings(trainings)
     estimates, boots = {}, {}
-    for name, metric in _METRICS.items():
+    for name, metric in METRICS.items():
         values_N = np.array([metric(r) for r in results], dtype=np.float64)
         boots[name] = boot_means(values_N, count_NB)
         estimates[name] = Estimate(interquartile_mean(values_N), interval_of(boots[name], episodes))

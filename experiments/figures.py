@@ -63,11 +63,12 @@ def new_grid(height_inches: float, rows: int, columns: int, *, share: bool = Fal
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained", facecolor="none")
     grid = list(figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share).flat)
     for axes in grid:
-        _style(axes)
+        style(axes)
     return figure, grid
 
 
-def _style(axes: Axes) -> None:
+def style(axes: Axes) -> None:
+    """Gives axes the look of all figures."""
     axes.set_facecolor("none")
     axes.tick_params(colors=INK, labelcolor=INK, labelsize=TEXT_SIZE, length=3, color=FAINT)
     for side, spine in axes.spines.items():

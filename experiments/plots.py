@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..env.model.cluster import Inventory
@@ -76,8 +76,14 @@ def cost_figure(comparison: Comparison) -> Figure:
 
     The terms are those of the middle half of a planner's episodes: they add up to its cost.
     """
+    figure, axes = new_figure(FRAME_INCHES + 0.25 + ROW_INCHES * len(comparison.planners))
+    draw_costs(axes, comparison, columns=4)
+    return figure
+
+
+def draw_costs(axes: Axes, comparison: Comparison, columns: int) -> None:
+    """The bars of `cost_figure`, with a legend of so many columns above them."""
     planners = comparison.planners
-    figure, axes = new_figure(FRAME_INCHES + 0.25 + ROW_INCHES * len(planners))
     terms_PK = np.array([astuple(s.middle_terms) for s in planners])
     starts_PK = np.cumsum(terms_PK, axis=1) - terms_PK
     for k, (name, colour) in enumerate(TERMS):
@@ -95,8 +101,7 @@ def cost_figure(comparison: Comparison) -> Figure:
     planner_axis(axes, [s.planner for s in planners])
     label(axes, x="cost of a day, core-minutes")
     if terms_PK.any():
-        legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0, handlelength=1.2)
-    return figure
+        legend(axes, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0, handlelength=1.2)
 
 
 def difference_figure(comparison: Comparison) -> Figure | None:
@@ -147,14 +152,19 @@ def day_figure(results: Mapping[str, EpisodeResult], inventory: Inventory) -> Fi
     threshold = inventory.settings.cpu_threshold
     colours, scale = utilization_colours(threshold)
     for i, (axes, (planner, result)) in enumerate(zip(grid, results.items(), strict=False)):
-        _draw_utilization(axes, result, colours, scale)
-        _draw_moves(axes, result, inventory)
-        _draw_hosts(axes, inventory)
+        draw_day(axes, result, inventory, colours, scale)
         is_lowest = i + columns >= len(results)
-        label(axes, title=_day_title(planner, result), x="hour of the day" if is_lowest else "")
+        label(axes, title=day_title(planner, result), x="hour of the day" if is_lowest else "")
         axes.tick_params(labelbottom=is_lowest)
     for axes in grid[len(results) :]:
         axes.set_visible(False)
+    utilization_bar(figure, grid, threshold)
+    return figure
+
+
+def utilization_bar(figure: Figure | SubFigure, grid: Sequence[Axes], threshold: float) -> None:
+    """What the colours of heat maps mean, below them."""
+    colours, scale = utilization_colours(threshold)
     bar = figure.colorbar(
         ScalarMappable(scale, colours), ax=grid, location="bottom", shrink=0.6, aspect=45, extend="max", pad=0.03
     )
@@ -164,13 +174,20 @@ def day_figure(results: Mapping[str, EpisodeResult], inventory: Inventory) -> Fi
     bar.set_ticks(ticks, labels=[f"{100 * tick:.0f}" for tick in ticks])
     bar.outline.set_edgecolor(FAINT)
     bar.ax.tick_params(labelcolor=INK, color=FAINT, labelsize=TEXT_SIZE)
-    return figure
 
 
-def _day_title(planner: str, result: EpisodeResult) -> str:
+def day_title(planner: str, result: EpisodeResult) -> str:
+    """The planner, what its day cost, and what it did."""
     contended_hours = result.contended_host_minutes / MINUTES_PER_HOUR
     moves = "1 move" if result.moves == 1 else f"{result.moves:,} moves"
     return f"{planner}\ncost {result.costs.total:,.0f}, {moves}, {contended_hours:,.1f} host-h contended"
+
+
+def draw_day(axes: Axes, result: EpisodeResult, inventory: Inventory, colours: Colormap, scale: Normalize) -> None:
+    """One day under one planner: the heat map, the moves, and what the rows and columns are."""
+    _draw_utilization(axes, result, colours, scale)
+    _draw_moves(axes, result, inventory)
+    _draw_hosts(axes, inventory)
 
 
 def _draw_utilization(axes: Axes, result: EpisodeResult, colours: Colormap, scale: Normalize) -> None:

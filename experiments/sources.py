@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, Protocol
 
+from ..env.model.errors import QuellError
 from ..env.world.skew import NAME as SKEW
 from ..env.world.skew import VMS_OF_HOSTS, skew_episode
 from ..env.world.split import TracePart
 from ..env.world.workload import ClusterSpec, Episode, build_episode
+from .cluster_mix import ClusterMix
+
+DRAWS = 20  # of size and load, before a day is said to give no cluster
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnDay:
+    """An episode, and how many draws of size and load were thrown away before one went together."""
+
+    episode: Episode
+    redraws: int = 0
 
 
 class EpisodeSource(Protocol):
@@ -18,17 +31,16 @@ class EpisodeSource(Protocol):
     def part_name(self) -> str:
         """Part of the trace, as documents call it."""
 
-    @property
-    def spec(self) -> ClusterSpec:
-        """What the clusters are like."""
-
-    def episode(self, seed: int) -> Episode:
+    def draw(self, seed: int) -> DrawnDay:
         """The episode of a seed."""
+
+    def cluster_document(self) -> dict[str, Any]:
+        """What the clusters are like: hosts, vms_per_host, load (each a value or [from, to]) and scenario."""
 
 
 @dataclass(frozen=True)
 class TraceDays:
-    """Days of one part of a trace: the seed draws day, cluster and scenario."""
+    """Days of one part of a trace on clusters of one size: the seed draws day, cluster and scenario."""
 
     part: TracePart
     spec: ClusterSpec
@@ -38,9 +50,44 @@ class TraceDays:
         """Name of the part."""
         return self.part.name
 
-    def episode(self, seed: int) -> Episode:
+    def draw(self, seed: int) -> DrawnDay:
         """The episode of a seed."""
-        return build_episode(self.part, self.spec, seed)
+        return DrawnDay(build_episode(self.part, self.spec, seed))
+
+    def cluster_document(self) -> dict[str, Any]:
+        """The one size there is."""
+        return asdict(self.spec)
+
+
+@dataclass(frozen=True)
+class MixedDays:
+    """Days of one part of a trace on clusters of several sizes and loads, which the seed draws as well."""
+
+    part: TracePart
+    mix: ClusterMix
+
+    @property
+    def part_name(self) -> str:
+        """Name of the part."""
+        return self.part.name
+
+    def draw(self, seed: int) -> DrawnDay:
+        """The episode of a seed: the first draw of size and load that goes together with its day.
+
+        Raises:
+            QuellError: none of `DRAWS` does.
+        """
+        failure: QuellError | None = None
+        for redraws, spec in enumerate(islice(self.mix.draws(seed), DRAWS)):
+            try:
+                return DrawnDay(build_episode(self.part, spec, seed), redraws)
+            except QuellError as error:
+                failure = error
+        raise QuellError(f"episode with seed {seed}: none of {DRAWS} draws gave a cluster; the last one: {failure}")
+
+    def cluster_document(self) -> dict[str, Any]:
+        """The ranges."""
+        return self.mix.document()
 
 
 @dataclass(frozen=True)
@@ -50,6 +97,15 @@ class SkewDays:
     part_name: str = SKEW
     spec: ClusterSpec = ClusterSpec(hosts=3, vms_per_host=sum(VMS_OF_HOSTS) // 3, load=0.2, has_rules=False)
 
-    def episode(self, seed: int) -> Episode:
+    def draw(self, seed: int) -> DrawnDay:
         """The day, named by the seed."""
-        return skew_episode(seed)
+        return DrawnDay(skew_episode(seed))
+
+    def cluster_document(self) -> dict[str, Any]:
+        """Its only cluster."""
+        return asdict(self.spec)
+
+
+def days_of(part: TracePart, mix: ClusterMix) -> TraceDays | MixedDays:
+    """Days of a part on the clusters of a mix."""
+    return TraceDays(part, mix.single) if mix.single else MixedDays(part, mix)

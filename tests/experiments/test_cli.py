@@ -270,9 +270,10 @@ def test_simulate_prints_every_episode_of_every_planner(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     plot = tmp_path / "day.svg"
-    arguments = ("simulate", "-p", "none", "-p", "clairvoyant", "--hosts", "4", "--episodes", "2", "--json")
-    assert run_cli(monkeypatch, *arguments, "--plot", str(plot)) == 0
+    arguments = ("simulate", "-p", "none", "-p", "clairvoyant", "--hosts", "4-5", "--episodes", "2", "--json")
+    assert run_cli(monkeypatch, *arguments, "--workers", "1", "--plot", str(plot)) == 0
     document = json.loads(capsys.readouterr().out)
+    assert (document["cluster"]["hosts"], document["redraws"]) == ([4, 5], 0)
     none, clairvoyant = document["planners"]["none"], document["planners"]["clairvoyant"]
     assert [r["seed"] for r in none] == [r["seed"] for r in clairvoyant]
     assert all(r["violations"] == 0 for r in clairvoyant)

@@ -27,6 +27,8 @@ PLANNER_KEYS = {
     "contended_host_minutes",
     "violations",
     "episodes",
+    "intervals",
+    "plan_seconds",
 }
 PAIRED_KEYS = {"difference_percent", "interval_percent", "probability_of_improvement", "regret_closed"}
 
@@ -149,7 +151,7 @@ class TestSuitesAndTrainings:
 class TestJson:
     def test_has_exactly_the_documented_keys_and_survives_json(self, many_results: Results) -> None:
         document = json.loads(json.dumps(compare(many_results, resamples=50).to_json(), allow_nan=False))
-        assert set(document) == {"planners", "against", "paired"}
+        assert set(document) == {"planners", "against", "paired", "pairs"}
         assert document["against"] == "ads"
         assert set(document["planners"]) == set(many_results)
         assert set(document["paired"]) == set(many_results) - {"ads"}
@@ -158,6 +160,21 @@ class TestJson:
         assert len(document["planners"]["ads"]["episodes"]) == 20
         low, high = document["paired"]["learned"]["interval_percent"]
         assert low < document["paired"]["learned"]["difference_percent"] < high
+
+    def test_every_averaged_figure_has_its_interval(self, many_results: Results) -> None:
+        learned = compare(many_results, resamples=50).to_json()["planners"]["learned"]  # type: ignore[index]
+        assert set(learned["intervals"]) == PLANNER_KEYS - {"violations", "episodes", "intervals", "plan_seconds"}
+        for name, (low, high) in learned["intervals"].items():
+            assert low <= learned[name] <= high
+        assert learned["plan_seconds"] == 0.5
+
+    def test_with_several_references_the_first_is_the_main_one(self, many_results: Results) -> None:
+        several = compare(many_results, against=("ads", "tuned", "absent"), resamples=50).to_json()
+        assert several["against"] == "ads" and set(several["pairs"]) == {"ads", "tuned"}  # type: ignore[call-overload]
+        assert several["pairs"]["ads"] == several["paired"]  # type: ignore[index]
+        alone = compare(many_results, against="tuned", resamples=50).to_json()
+        assert several["pairs"]["tuned"] == alone["paired"]  # type: ignore[index]
+        assert set(alone["paired"]) == set(many_results) - {"tuned"}  # type: ignore[call-overload]
 
     def test_what_is_not_defined_is_null(self, suite: SuiteBuilder) -> None:
         document = compare({"ads": suite([0]), "learned": suite([5])}).to_json()
@@ -169,7 +186,7 @@ class TestJson:
     def test_without_the_reference_nothing_is_paired(self, suite: SuiteBuilder) -> None:
         document = compare({"none": suite([5, 6])}).to_json()
         assert document["against"] is None
-        assert document["paired"] == {}
+        assert document["paired"] == document["pairs"] == {}
 
 
 class TestRefusals:

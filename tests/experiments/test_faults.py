@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from quell.env.model.errors import QuellError, StoreError
-from quell.env.world.workload import ClusterSpec
 from quell.experiments import cli
+from quell.experiments.cluster_mix import ClusterMix
 from quell.experiments.interruption import Terminated, never_swallowed, stopped_by_signals
 from quell.experiments.planners import planner_factory
 from quell.experiments.run import RunConfig, how_to_go_on
-from quell.experiments.simulation import Outputs, simulate_days
+from quell.experiments.simulation import DaysAsked, Outputs, simulate_days
 from quell.experiments.terminal import PIPED_WIDTH, _Console
 from quell.experiments.training import TrainCommand, train_and_export
 from quell.experiments.writable import try_out
@@ -66,7 +66,8 @@ class TestBeforeAnyWork:
 
     def test_simulating_refuses_a_plot_it_could_not_write(self, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="nowhere"):
-            simulate_days("nothing", ["none"], ClusterSpec(), 1, 1, "all", Outputs(tmp_path / "nowhere" / "day.svg"))
+            asked = DaysAsked("nothing", ClusterMix(), 1, 1, "all")
+            simulate_days(asked, ["none"], Outputs(tmp_path / "nowhere" / "day.svg"))
 
     def test_an_unknown_planner(self) -> None:
         with pytest.raises(QuellError, match="did you mean 'ads'"):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quell.agents.config import TrainConfig
 from quell.env.model.errors import QuellError
-from quell.env.world.workload import ClusterSpec
+from quell.env.world.workload import ClusterSpec, Episode, build_episode
+from quell.experiments import sources
 from quell.experiments.cli import main
+from quell.experiments.cluster_mix import ClusterMix
 from quell.experiments.run import RunConfig, how_to_go_on
 from quell.experiments.simulation import load_source, load_workload
-from quell.experiments.sources import SkewDays, TraceDays
+from quell.experiments.sources import DRAWS, MixedDays, SkewDays, TraceDays
 from quell.experiments.training import TrainCommand
 
 SMALL = ["--hosts", "3", "--vms-per-host", "8", "--planner", "none", "--planner", "ads", "--json"]
@@ -29,18 +32,61 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_a_suite_knows_its_part_and_its_clusters() -> None:
-    spec = ClusterSpec(3, 8, 0.6, scenario="churn")
-    source = load_source("synthetic", spec, "test")
+    source = load_source("synthetic", ClusterMix((3, 3), (8, 8), (0.6, 0.6), "churn"), "test")
     assert isinstance(source, TraceDays)
-    assert (source.part_name, source.spec) == ("test", spec)
-    assert source.episode(3).events == source.episode(3).events != ()
+    assert (source.part_name, source.spec) == ("test", ClusterSpec(3, 8, 0.6, scenario="churn"))
+    assert source.draw(3).episode.events == source.draw(3).episode.events != ()
+
+
+def test_a_mixed_suite_draws_its_sizes_by_the_seed_and_changes_nothing_else_about_it() -> None:
+    source = load_source("synthetic", ClusterMix((3, 6), (6, 9), (0.5, 0.7), "ha"), "test")
+    assert isinstance(source, MixedDays)
+    assert source.cluster_document()["hosts"] == [3, 6]
+    days = [source.draw(seed).episode for seed in range(6)]
+    assert len({day.inventory.host_count for day in days}) > 1
+    again = source.draw(2)
+    assert (again.episode.cpu_VN == days[2].cpu_VN).all() and again.redraws == 0
+    same = build_episode(source.part, next(source.mix.draws(2)), 2)
+    assert (same.day_name, same.vm_names) == (days[2].day_name, days[2].vm_names)
+
+
+class TestSizesThatDoNotGoTogether:
+    @pytest.fixture
+    def mixed(self) -> MixedDays:
+        source = load_source("synthetic", ClusterMix((3, 6), (6, 9), (0.5, 0.7), "ha"), "test")
+        assert isinstance(source, MixedDays)
+        return source
+
+    def refuse(self, monkeypatch: pytest.MonkeyPatch, refusals: int) -> list[ClusterSpec]:
+        """Refuses the first clusters; the list receives all that were asked for."""
+        asked: list[ClusterSpec] = []
+
+        def build(part: object, spec: ClusterSpec, seed: int) -> Episode:
+            asked.append(spec)
+            if len(asked) <= refusals:
+                raise QuellError("they find no place")
+            return build_episode(part, spec, seed)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(sources, "build_episode", build)
+        return asked
+
+    def test_are_drawn_again_and_counted(self, mixed: MixedDays, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = self.refuse(monkeypatch, 2)
+        day = mixed.draw(7)
+        assert (day.redraws, day.episode.seed) == (2, 7)
+        assert len(set(asked)) == 3 and day.episode.inventory.host_count == asked[2].hosts
+
+    def test_are_told_where_no_draw_helps(self, mixed: MixedDays, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuse(monkeypatch, DRAWS)
+        with pytest.raises(QuellError, match="seed 7: none of 20 draws gave a cluster; the last one: they find no pl"):
+            mixed.draw(7)
 
 
 def test_skew_is_the_same_day_for_every_seed_and_cannot_be_learned_from(capsys: pytest.CaptureFixture) -> None:
-    source = load_source("skew", ClusterSpec(), "all")
+    source = load_source("skew", ClusterMix(), "all")
     assert isinstance(source, SkewDays)
     assert "size, load, scenario and part do not count" in capsys.readouterr().err
-    first, second = source.episode(1), source.episode(2)
+    first, second = source.draw(1).episode, source.draw(2).episode
     assert (first.seed, second.seed) == (1, 2)
     assert first.cpu_VN.tobytes() == second.cpu_VN.tobytes()
     assert (source.spec.hosts, source.spec.vms_per_host) == (3, first.inventory.vm_count // 3)
@@ -86,7 +132,10 @@ def test_the_main_job_and_trainings_mix_scenarios_unless_told_otherwise() -> Non
     config = RunConfig("synthetic", 1.0, 3, 8, 0.65, 2, 7, "nowhere", "sqlite:///mlflow.db")
     assert config.scenario == "mixed"
     assert "--scenario mixed" in config.command and "--scenario mixed" in how_to_go_on(config)
-    assert TrainCommand("synthetic", 1.0, 1, "policy.quell", "cpu", "sqlite:///mlflow.db").scenario == "mixed"
+    command = TrainCommand("synthetic", 1.0, 1, "policy.quell", "cpu", "sqlite:///mlflow.db")
+    assert command.config().scenario == "mixed"
+    assert replace(command, preset="standard").config().scenario == "ha"
+    assert replace(command, preset="standard", scenario="plain").config().scenario == "plain"
 
 
 def test_a_training_knows_its_scenario() -> None:

@@ -1,0 +1,137 @@
+"""`quell evaluate`: planners side by side on the same days, against one or more of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..env.model.errors import QuellError
+from ..env.model.files import write_atomically
+from ..env.world.rounds import EpisodeResult
+from .comparison import Comparison, compare
+from .difference_table import print_differences
+from .evaluation import Suite, play
+from .planners import PlannerFactory
+from .simulation import DaysAsked, name_planners, shown_names, try_out_plot
+from .terminal import notice
+from .verdict import FORESEEING
+from .writable import try_out
+
+DEFAULT_REFERENCE = "ads"
+SHOWN_PLANNERS = 2  # in the plot of a day
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `quell evaluate` leaves: a plot, the document as a file, and text in the terminal."""
+
+    plot: Path | None = None
+    output: Path | None = None
+    is_text: bool = True
+
+    def try_out(self) -> None:
+        """Finds out before the work whether the files can be written.
+
+        Raises:
+            QuellError: one cannot, or the plot's name ends in another way than plots do.
+        """
+        try_out_plot(self.plot)
+        if self.output is not None:
+            try_out(self.output)
+
+
+def evaluate_planners(
+    asked: DaysAsked, names: Sequence[str], against: Sequence[str] | None, kept: Kept
+) -> dict[str, Any]:
+    """Compares planners on the same days; returns the document of `quell evaluate --json`.
+
+    Args:
+        asked: the days.
+        names: of the planners.
+        against: those of them that the others are compared with, the main one first; None for `ads`, if it is there.
+        kept: the files to write.
+
+    Raises:
+        QuellError: bad workload, planner, reference or cluster; or a file cannot be written.
+    """
+    kept.try_out()
+    planners = name_planners(names)
+    references = references_of(names, against)
+    suite = asked.suite()
+    played = asked.play(suite, names)
+    comparison = compare(played.results, against=references)
+    if kept.is_text:
+        print_differences(comparison)
+    document = comparison.to_json() | {"suite": suite_document(asked, suite, played.redraws)}
+    if kept.output is not None:
+        write_atomically(kept.output, json.dumps(document, indent=2, allow_nan=False) + "\n")
+        notice(f"figures: {kept.output}")
+    if kept.plot is not None:
+        _write_plot(kept.plot, suite, comparison, planners)
+    return document
+
+
+def references_of(names: Sequence[str], against: Sequence[str] | None) -> tuple[str, ...]:
+    """The references as tables call them.
+
+    Raises:
+        QuellError: one is named twice, or is none of the planners.
+    """
+    shown = shown_names(names)
+    if against is None:
+        return tuple(name for name in shown.values() if name == DEFAULT_REFERENCE)
+    found: list[str] = []
+    for name in (text.strip() for text in against):
+        told = shown.get(name, name)
+        if told not in shown.values():
+            raise QuellError(f"--against {name!r}: is none of the planners, which are {', '.join(shown.values())}")
+        if told in found:
+            raise QuellError(f"--against: {told!r} is named twice")
+        found.append(told)
+    return tuple(found)
+
+
+def suite_document(asked: DaysAsked, suite: Suite, redraws: int) -> dict[str, Any]:
+    """What was played; with the same suite and planners the figures come out again."""
+    return {
+        "workload": asked.workload,
+        "part": suite.source.part_name,
+        **suite.source.cluster_document(),
+        "episodes": suite.episodes,
+        "seed": suite.seed,
+        "redraws": redraws,
+    }
+
+
+def shown_day(comparison: Comparison) -> tuple[int, tuple[str, ...]]:
+    """The day to look at, and the planners to look at it under.
+
+    Returns:
+        the number of the day whose cost under the first of the planners is the median (of two in the middle, the
+        lower); and the main reference, if there is one, with the cheapest other planner, preferably one that cannot
+        see the future.
+    """
+    others = [s for s in comparison.planners if s.planner != comparison.against]
+    others.sort(key=lambda s: (s.planner in FORESEEING, s.cost_core_minutes.value))
+    reference = () if comparison.against is None else (comparison.against,)
+    pair = (*reference, *(s.planner for s in others))[:SHOWN_PLANNERS]
+    summary = comparison.summary(pair[0])
+    assert summary is not None
+    ranked = sorted(range(len(summary.episode_costs)), key=lambda i: summary.episode_costs[i])
+    return ranked[(len(ranked) - 1) // 2], pair
+
+
+def _write_plot(path: Path, suite: Suite, comparison: Comparison, planners: dict[str, PlannerFactory]) -> None:
+    """The costs, and a day that is neither a good nor a bad one, played again: its minutes were not kept."""
+    from .plots import to_bytes
+    from .suite_figure import suite_figure
+
+    i, pair = shown_day(comparison)
+    episode = suite.day(i).episode
+    results: dict[str, EpisodeResult] = {name: play(episode, planners[name]) for name in pair}
+    figure = suite_figure(comparison, results, episode)
+    write_atomically(path, to_bytes(figure, path.suffix.removeprefix(".")))
+    notice(f"plot: {path}")
