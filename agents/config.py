@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..env.model.errors import QuellError
-from ..env.world.scenario import PLAIN, check_scenario_name
+from ..env.world.scenario import MIXED, PLAIN, check_scenario_name
 from .network import DEFAULT_WIDTH
 
 
@@ -21,6 +21,8 @@ class TrainConfig:
         width: of the network's layers.
         hosts, vms_per_host, load: ranges of the clusters trained on.
         scenario: what happens on them and on the validation days, by name.
+        forecast_share: share of the budget for training the forecaster, at most.
+        forecast_steps: optimizer steps of the forecaster, at most; 0: the policy goes without one.
         collect_share: share of the budget for collecting days.
         imitation_share: share by whose end collecting, fitting and validating must be done; PPO gets the rest.
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
@@ -41,7 +43,9 @@ class TrainConfig:
     vms_per_host: tuple[int, int] = (10, 15)
     load: tuple[float, float] = (0.55, 0.75)
     scenario: str = PLAIN
-    collect_share: float = 0.35
+    forecast_share: float = 0.15
+    forecast_steps: int = 16_000
+    collect_share: float = 0.3
     imitation_share: float = 0.7
     rounds: int = 2
     days: int | None = None
@@ -56,7 +60,7 @@ class TrainConfig:
     ppo_learning_rate: float = 1e-4
     ppo_batch_size: int = 512
     ppo_epochs: int = 4
-    ppo_rollout: int = 1024
+    ppo_rollout: int = 4096
     ppo_gamma: float = 0.95
     ppo_kl: float = 0.02
     ppo_updates: int | None = None
@@ -66,3 +70,18 @@ class TrainConfig:
         check_scenario_name(self.scenario)
         if not self.budget_seconds > 0:
             raise QuellError(f"training budget: {self.budget_seconds:g} seconds is not above 0")
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "quick": TrainConfig(budget_seconds=300, scenario=MIXED),
+    "standard": TrainConfig(
+        budget_seconds=900,
+        hosts=(4, 16),
+        scenario="ha",
+        rounds=3,
+        validation_episodes=12,
+        validation_hosts=12,
+        validation_load=0.68,
+    ),
+}
+"""Configurations by name; `standard` is that of the shipped policy."""

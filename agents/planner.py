@@ -1,4 +1,8 @@
-"""An exported policy as a planner: builds a plan move by move, has it judged, and falls back to rules.
+"""An exported policy as a planner: proposes plans, takes the one worth most in the hour to come, has it judged.
+
+    proposals   the policy's plan, move by move; the same plan and what the search finds to add to it; the search's own
+    choice      by their worth in the scenarios of `lookahead.py`, forecast ones among them; none at all is worth 0
+    judgement   `validate`; a plan that breaks a rule is replaced by that of the rules
 
 Serving side: numpy and onnxruntime, never torch, stable-baselines3, gymnasium or mlflow.
 """
@@ -8,7 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +28,44 @@ from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of, validate
 from ..env.model.planner import Planner
 from ..env.model.state import State
-from .bundle import Bundle
+from ..env.world.migration import WorldSettings
 from .evacuation import evacuation_plan
+from .forecaster import Forecaster
+from .lookahead import Lookahead, LookaheadSettings
 
 PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
 
 Logits = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
 """(candidates of shape (S, F), context (C,), mask (S,)) -> score of each slot, shape (S,); slot 0 is stop."""
+
+
+class Policy(Protocol):
+    """What a planner asks of a policy: a bundle, or a network in training."""
+
+    @property
+    def slots(self) -> int:
+        """K, the length of its shortlist."""
+
+    @property
+    def forecaster(self) -> Forecaster | None:
+        """What it looks ahead with."""
+
+    def logits(
+        self,
+        candidates: npt.NDArray[np.float32],
+        context: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.bool_],
+        /,
+    ) -> npt.NDArray[np.float32]:
+        """The score of each slot; shape (S,)."""
+
+
+class Proposal(StrEnum):
+    """Where a plan comes from."""
+
+    POLICY = "policy"
+    POLICY_AND_SEARCH = "policy and search"
+    SEARCH = "search"
 
 
 class Choice(NamedTuple):
@@ -39,6 +75,21 @@ class Choice(NamedTuple):
     listed: Shortlist
     slot: int
     margin: float  # score of the slot above that of stop
+
+
+@dataclass(frozen=True)
+class _Proposed:
+    """A plan to choose from: its moves, the policy's scores of the first of them, and its worth in core-minutes."""
+
+    moves: tuple[tuple[int, int], ...] = ()
+    margins: tuple[float, ...] = ()
+    worth: float = 0.0
+
+    def after(self, state: State) -> State:
+        """The state once the plan is carried out."""
+        for m, target in self.moves:
+            state = state.moved(m, target)
+        return state
 
 
 def choose_moves(
@@ -73,7 +124,7 @@ def choose_moves(
 
 @dataclass(frozen=True)
 class LearnedPlanner:
-    """A bundle as a planner.
+    """A policy as a planner.
 
     Every plan is judged by `validate` before it is handed out; one that breaks a rule is replaced by the fallback's,
     and that one, should it break a rule too, by no move at all. The reason says so.
@@ -83,15 +134,21 @@ class LearnedPlanner:
     only where the fallback finds no plan.
 
     Attributes:
-        bundle: the policy.
+        policy: a bundle, or a network in training.
         fallback: the rules that answer where the policy may not; `ads` where None.
         is_strict: whether all contentions must be resolved or none (plans as documents). Otherwise the policy may
             relieve part of a contention, and act before there is one.
+        proposals: the plans to choose from; `POLICY` alone is taken as it is, without looking ahead.
+        lookahead: how plans are judged.
+        world: what a migration costs.
     """
 
-    bundle: Bundle
+    policy: Policy
     fallback: Planner | None = None
     is_strict: bool = False
+    proposals: tuple[Proposal, ...] = tuple(Proposal)
+    lookahead: LookaheadSettings = LookaheadSettings()
+    world: WorldSettings = WorldSettings()
     name: str = "learned"
     observes_after_plan: bool = False
 
@@ -109,39 +166,60 @@ class LearnedPlanner:
             return self._plan(view, Status.NO_CONTENTION, "no host is contended")
         if (ordered := evacuation_plan(cluster, view.state, self._rules, must_resolve=self.is_strict)) is not None:
             return replace(ordered, planner=self.name)
-        after, choices = choose_moves(view, self._logits, slots=self.bundle.manifest.shortlist_size)
-        if self.is_strict and (left := int(np.count_nonzero(unresolved_H(after.state)))):
+        chosen = self._choose(cluster, view)
+        left = int(np.count_nonzero(unresolved_H(chosen.after(view.state))))
+        if self.is_strict and left:
             hosts = f"{left} contended host{'' if left == 1 else 's'}"
             return self._fall_back(cluster, view, f"the policy would relieve only part and leave {hosts}")
-        plan = self._policy_plan(view, after, choices, found)
+        plan = self._policy_plan(view, chosen, found)
         broken = validate(view.state, plan, must_resolve=self.is_strict)
         if broken:
             return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
         return plan
+
+    def _choose(self, cluster: Cluster, view: PlanView) -> _Proposed:
+        """The proposal that is worth most; no move at all where none is worth anything."""
+        policy = _Proposed()
+        if self.proposals != (Proposal.SEARCH,):
+            _, choices = choose_moves(view, self.policy.logits, slots=self.policy.slots)
+            policy = _Proposed(tuple(_move(choice) for choice in choices), tuple(c.margin for c in choices))
+        if self.proposals == (Proposal.POLICY,):
+            return policy
+        ahead = Lookahead.at(cluster, view.state, self.policy.forecaster, self.lookahead, self.world)
+        plans = {
+            Proposal.POLICY: lambda: policy.moves,
+            Proposal.POLICY_AND_SEARCH: lambda: ahead.deeds(policy.moves),
+            Proposal.SEARCH: ahead.deeds,
+        }
+        offers = [_Proposed()]
+        for proposal in self.proposals:
+            moves = tuple(plans[proposal]())
+            margins = policy.margins if moves[: len(policy.moves)] == policy.moves else ()
+            offers.append(_Proposed(moves, margins, ahead.worth(moves)))
+        if self.is_strict:
+            resolving = [o for o in offers if not unresolved_H(o.after(view.state)).any()]
+            offers = resolving or offers
+        return max(offers, key=lambda offer: offer.worth)
 
     @property
     def _rules(self) -> Planner:
         """The rules that answer where the policy may not."""
         return self.fallback or Ads(is_interactive=self.is_strict)
 
-    def _logits(
-        self, candidates: npt.NDArray[np.float32], context: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float32]:
-        return self.bundle.score(candidates, context, mask).logits
-
-    def _policy_plan(
-        self, before: PlanView, after: PlanView, choices: list[Choice], found: tuple[Contention, ...]
-    ) -> Plan:
-        """What the policy chose, as a plan with its reasons."""
-        resized = resizes(before.state, after.state)
-        if not choices and not (self.is_strict and resized):
+    def _policy_plan(self, before: PlanView, chosen: _Proposed, found: tuple[Contention, ...]) -> Plan:
+        """What was chosen, as a plan with its reasons."""
+        after = chosen.after(before.state)
+        resized = resizes(before.state, after)
+        if not chosen.moves and not (self.is_strict and resized):
             if found:
                 return self._plan(before, Status.REFUSED, "the policy holds no move to be worth its cost")
             return self._plan(before, Status.NO_CONTENTION, "no host is contended, and the policy waits")
-        moves = moves_of(before.state, after.moves, [move_reason(choice) for choice in choices])
+        moves = moves_of(before.state, chosen.moves, move_reasons(before.state, chosen))
         cost_gib = float(sum(move.cost_gib for move in moves))
-        left = int(np.count_nonzero(unresolved_H(after.state)))
+        left = int(np.count_nonzero(unresolved_H(after)))
         reason = f"the policy takes {len(moves)} move{'' if len(moves) == 1 else 's'}, {cost_gib:.1f} GiB"
+        if chosen.worth > 0:
+            reason += f", worth {chosen.worth:.0f} core-minutes in the hour to come"
         reason += f"; {left} host{' stays' if left == 1 else 's stay'} contended" if left else ""
         plan = self._plan(before, Status.PLANNED, reason)
         return replace(plan, moves=moves, resizes=resized, cost_gib=cost_gib)
@@ -161,15 +239,29 @@ class LearnedPlanner:
         return Plan(cluster=view.round.name, planner=self.name, status=status, reason=reason)
 
 
-def move_reason(choice: Choice) -> str:
-    """Why a move was taken, in figures: source and target before and after it, and its score above that of stop."""
+def move_reasons(before: State, chosen: _Proposed) -> list[str]:
+    """Why each move was taken, in figures: source and target before and after it; the policy's score where it has one.
+
+    Args:
+        before: the state before the plan.
+        chosen: the plan.
+    """
+    reasons, state = [], before
+    for i, (m, target) in enumerate(chosen.moves):
+        after, source = state.moved(m, target), int(state.host_of_M[m])
+        reason = f"{_change(state, after, source)}; {_change(state, after, target)}"
+        if i < len(chosen.margins):
+            reason += f"; score {chosen.margins[i]:.2f} above stop"
+        reasons.append(reason)
+        state = after
+    return reasons
+
+
+def _move(choice: Choice) -> tuple[int, int]:
+    """The move of a decision."""
     move = choice.listed.move(choice.slot)
     assert move is not None  # stop is never recorded as a choice
-    m, target = move
-    before = choice.view.state
-    after, source = before.moved(m, target), int(before.host_of_M[m])
-    sides = f"{_change(before, after, source)}; {_change(before, after, target)}"
-    return f"{sides}; score {choice.margin:.2f} above stop"
+    return move
 
 
 def _change(before: State, after: State, h: int) -> str:

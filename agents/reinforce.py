@@ -13,18 +13,18 @@ import torch as th
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from ..baseline.placement import place_with_room
-from ..env.gym.cluster_env import ClusterEnv
 from ..env.gym.generator import Generator
+from ..env.gym.vector_env import ClusterVectorEnv
 from .config import TrainConfig
 from .network import CandidateScorer, ScorerPolicy
+from .vec_env import ClusterVecEnv
 
 CRITIC_EPOCHS = 20
 CRITIC_LEARNING_RATE = 1e-3
 CLIP_RANGE = 0.1
-ENVS = 4
+ENVS = 16
 
 
 class _StopInTime(BaseCallback):
@@ -54,7 +54,7 @@ def improve(
         device: where to compute.
         is_time_up: whether to stop.
     """
-    envs = DummyVecEnv([lambda: ClusterEnv(generator, slots=config.slots, placer=place_with_room) for _ in range(ENVS)])
+    envs = ClusterVecEnv(ClusterVectorEnv(generator, ENVS, slots=config.slots, placer=place_with_room))
     model = MaskablePPO(
         ScorerPolicy,
         envs,

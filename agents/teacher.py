@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..env.world.price import move_price_M
 from ..baseline.foresight import Foresight, foresee
 from ..env.gym.shortlist import Shortlist
 from ..env.gym.view import PlanView
 from ..env.model.cluster import CPU, Array
 from ..env.world.migration import WorldSettings
+from ..env.world.price import move_price_M
 from ..env.world.workload import Episode
 
 HORIZON_MINUTES = 60  # the clairvoyant planner does best with it, and students too (of 15 to 240)

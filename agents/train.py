@@ -1,8 +1,9 @@
 """Training a policy within a time budget: imitation of the teacher, then MaskablePPO, the better one by validation.
 
+    forecast   the forecaster, on the demand of the training part
     collect    days of the training part, labelled by the clairvoyant teacher; first its own, then those of the student
     fit        the scorer learns to choose what is worth most
-    validate   the greedy policy on fixed days of the validation part, by the true simulated cost
+    validate   the policy, served with its forecaster, on fixed days of the validation part, by the true simulated cost
     improve    MaskablePPO on the env, rewards against a do-nothing twin; the critic is fitted alone first, steps are
                small, and validation after every few updates decides what is kept
 
@@ -28,6 +29,9 @@ from ..env.model.errors import QuellError
 from ..env.world.split import TracePart
 from .config import TrainConfig
 from .days import Behaviour, Decisions
+from .export import serve_forecaster
+from .forecast_training import TrainedForecaster, train_forecaster
+from .forecaster import Forecaster
 from .imitation import Collector, fit
 from .network import CandidateScorer
 from .reinforce import improve
@@ -45,12 +49,14 @@ class TrainedPolicy:
         config: how it was trained.
         metrics: figures of the training, by name; `best_is_from_ppo` (1 or 0) says which phase won.
         curves: points (x, y) by name.
+        forecaster: what the policy looks ahead with; None: nothing.
     """
 
     scorer: CandidateScorer
     config: TrainConfig
     metrics: dict[str, float]
     curves: dict[str, Curve] = field(default_factory=dict)
+    forecaster: TrainedForecaster | None = None
 
 
 class TrainObserver(Protocol):
@@ -96,6 +102,9 @@ class _Training:
         self.started = time.monotonic()
         self.device = _device(config.device)
         sizes = config.hosts, config.vms_per_host, config.load
+        self.parts = train_part, validation_part
+        self.forecaster: TrainedForecaster | None = None
+        self.served: Forecaster | None = None
         self.generator = TraceGenerator(train_part, *sizes, scenario=config.scenario)
         self.validation = Validation(validation_part, config)
         self.curves: dict[str, Curve] = {}
@@ -110,12 +119,29 @@ class _Training:
         th.manual_seed(self.config.seed)
         self.observer.phase("validation", f"do-nothing on {self.config.validation_episodes} days")
         self.validation.prepare()
+        self._forecast()
         scorer = CandidateScorer(len(SCHEMA.candidate), len(SCHEMA.context), self.config.width).to(self.device)
         decisions = self._imitate(scorer)
         self._improve(decisions)
         assert self.best is not None  # imitation is validated at least once
         self.metrics["train_seconds"] = time.monotonic() - self.started
-        return TrainedPolicy(self.best.scorer, self.config, {**self.best.metrics, **self.metrics}, self.curves)
+        metrics = {**self.best.metrics, **self.metrics}
+        return TrainedPolicy(self.best.scorer, self.config, metrics, self.curves, self.forecaster)
+
+    def _forecast(self) -> None:
+        """Trains the forecaster, if there is to be one."""
+        config = self.config
+        if config.forecast_steps == 0:
+            return
+        self.observer.phase("forecast", "quantiles of the hour to come")
+        seconds = config.forecast_share * config.budget_seconds if config.days is None else None
+        self.forecaster = train_forecaster(*self.parts, seed=config.seed, steps=config.forecast_steps, seconds=seconds)
+        self.served = serve_forecaster(self.forecaster)
+        for kind in ("cpu", "storage"):
+            told = self.forecaster.metrics[kind]
+            self.metrics[f"forecast_{kind}_gain_percent"] = 100 * (1 - told["pinball"] / told["pinball_last_hour"])
+        self._log({name: value for name, value in self.metrics.items() if name.startswith("forecast")}, 0)
+        self._tick()
 
     def _imitate(self, scorer: CandidateScorer) -> Decisions:
         """Collects and fits, round by round; returns the data."""
@@ -208,7 +234,7 @@ class _Training:
 
     def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> None:
         """The cost on the validation days; the best policy is kept."""
-        ratio, moved_gib = self.validation.cost_ratio(scorer)
+        ratio, moved_gib = self.validation.cost_ratio(scorer, self.served)
         self.step += 1
         self._point("validation/cost, share of doing nothing", self.step, ratio)
         self._log({"validation/cost_ratio": ratio, "validation/moved_gib": moved_gib}, self.step)
@@ -217,7 +243,7 @@ class _Training:
             self.metrics |= {"validation_cost_ratio": ratio, "validation_moved_gib": moved_gib}
             self.metrics["best_is_from_ppo"] = float(is_ppo)
             kept = copy.deepcopy(scorer).cpu()
-            self.best = TrainedPolicy(kept, self.config, dict(self.metrics), dict(self.curves))
+            self.best = TrainedPolicy(kept, self.config, dict(self.metrics), dict(self.curves), self.forecaster)
             self.observer.best(self.best)
         self._tick()
 

@@ -1,4 +1,4 @@
-"""How good a policy is: the true simulated cost of fixed days of the validation part."""
+"""How good a policy is: the true simulated cost of fixed days of the validation part, served as it will be."""
 
 from __future__ import annotations
 
@@ -6,47 +6,51 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from ..baseline.ads import Ads
 from ..baseline.nothing import Nothing
 from ..baseline.placement import place_with_room
-from ..env.gym.view import look_at
-from ..env.model.cluster import Cluster
-from ..env.model.plan import Plan
 from ..env.world.rounds import run_episode
 from ..env.world.split import TracePart
 from ..env.world.workload import ClusterSpec, Episode, build_episode
 from .config import TrainConfig
 from .days import Scores
-from .evacuation import evacuation_plan
+from .forecaster import Forecaster
 from .imitation import scores_of
 from .network import CandidateScorer
-from .planner import choose_moves
+from .planner import LearnedPlanner
 
 SEED = 7_000_000  # of the validation days: the same ones for every training
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredPlanner:
-    """The greedy policy of a scorer in training; served policies are `LearnedPlanner`s.
+class Trainee:
+    """A network in training as a policy to plan with.
 
-    As there, a host in maintenance is emptied by the rules.
+    Attributes:
+        scores: of the slots.
+        slots: K, the length of its shortlist.
+        forecaster: what it looks ahead with.
     """
 
     scores: Scores
     slots: int
-    name: str = "learned"
-    observes_after_plan: bool = False
+    forecaster: Forecaster | None = None
 
-    def plan(self, cluster: Cluster) -> Plan:
-        """The moves with the best scores."""
-        before = look_at(cluster)
-        ordered = evacuation_plan(cluster, before.state, Ads())
-        return ordered or choose_moves(before, self.scores, slots=self.slots)[0].plan(self.name)
+    def logits(
+        self, candidates: npt.NDArray[np.float32], context: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], /
+    ) -> npt.NDArray[np.float32]:
+        """The score of each slot; shape (S,)."""
+        return np.asarray(self.scores(candidates, context, mask), dtype=np.float32)
 
 
 class Validation:
-    """Fixed days, and what they cost when nothing is done."""
+    """Fixed days, and what they cost when nothing is done.
+
+    Args:
+        part: VMs and days to judge by.
+        config: size, load and number of the days.
+    """
 
     def __init__(self, part: TracePart, config: TrainConfig) -> None:
         size = config.validation_hosts, config.validation_vms_per_host, config.validation_load
@@ -60,11 +64,11 @@ class Validation:
         """Meters the days with nothing done."""
         self._nothing = float(np.sum([run_episode(e, Nothing()).costs.total for e in self._episodes]))
 
-    def cost_ratio(self, scorer: CandidateScorer) -> tuple[float, float]:
-        """Cost of all days under the greedy policy as a share of doing nothing, and GiB moved a day."""
+    def cost_ratio(self, scorer: CandidateScorer, forecaster: Forecaster | None = None) -> tuple[float, float]:
+        """Cost of all days under the planner that serves the scorer as a share of doing nothing; GiB moved a day."""
         started = time.monotonic()
         device = next(scorer.parameters()).device
-        planner = ScoredPlanner(scores_of(scorer.cpu()), self._slots)
+        planner = LearnedPlanner(Trainee(scores_of(scorer.cpu()), self._slots, forecaster))
         results = [run_episode(episode, planner, placer=place_with_room) for episode in self._episodes]
         scorer.to(device)
         self.seconds = time.monotonic() - started

@@ -11,14 +11,17 @@ from functools import cache
 
 import numpy as np
 
-from ..env.model.cluster import HighAvailability, Host, Inventory, Vm
+from ..env.gym.warm_up import warm_up_look
+from ..env.model.cluster import CPU, STORAGE, HighAvailability, Host, Inventory, Vm
 from ..env.model.state import State, state_from_demand
 from .exact_order import Orders
+from .foresight import foresight_of
 from .reachable import FEW_PLACEMENTS, reach
 from .refusal import blocking_fact
 from .reservation_kernels import keeps_reservation
 from .search_board import board_of
 from .solver import Solver
+from .worth_search import choose_deeds
 
 FEW_NODES = 50
 
@@ -40,9 +43,11 @@ def warm_up() -> None:
 
 
 def warm_up_everything() -> None:
-    """Compiles the kernels of `exact` and `explain` as well."""
+    """Compiles the kernels of `exact` and `explain`, of the look of policies and of the search by worth, as well."""
     warm_up()
+    warm_up_look()
     state = _contended_state()
+    choose_deeds(state, foresight_of(state, state.demand_MR[:, [CPU, STORAGE], None], np.full(1, 60.0)), np.ones(6))
     Orders(Solver(state).start).warm_up()
     keeps_reservation(board_of(state), np.array([[0, 2]], dtype=np.int64))
 

@@ -56,7 +56,13 @@ class WorthLimits:
     with_pairs: bool = True
 
 
-def choose_deeds(state: State, foresight: Foresight, price_M: Array, limits: WorthLimits | None = None) -> list[Choice]:
+def choose_deeds(
+    state: State,
+    foresight: Foresight,
+    price_M: Array,
+    limits: WorthLimits | None = None,
+    settled: frozenset[int] = frozenset(),
+) -> list[Choice]:
     """The moves that are worth their price, the most valuable deed first.
 
     Args:
@@ -64,9 +70,11 @@ def choose_deeds(state: State, foresight: Foresight, price_M: Array, limits: Wor
         foresight: demand to come.
         price_M: what moving each movable costs by itself, core-minutes; shape (M,).
         limits: what the search may do.
+        settled: movables that stay, because the plan has moved them already.
     """
     limits = limits or WorthLimits()
     is_free_M = ~bound_M(state) & state.inventory.is_on_M & (state.host_of_M != NOWHERE)
+    is_free_M[list(settled)] = False
     is_ha_enforced = is_ha_binding(state)
     chosen: list[Choice] = []
     while len(chosen) < limits.moves and (state.host_of_M != NOWHERE).any():

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..agents.config import TrainConfig
+from ..agents.config import PRESETS, TrainConfig
 from ..agents.export import BUNDLE_SUFFIX, export_bundle
 from ..agents.manifest import Manifest, ManifestFields
 from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
-from ..env.world.scenario import MIXED
 from ..env.world.split import TracePart
 from ..env.world.traces import part
 from .plots import Curves, Series
@@ -96,7 +95,7 @@ def export_policy(policy: TrainedPolicy, path: Path, metrics: Mapping[str, Any])
         training=asdict(policy.config),
         metrics={**policy.metrics, **metrics},
     )
-    return export_bundle(policy.scorer, path, fields)
+    return export_bundle(policy.scorer, path, fields, policy.forecaster)
 
 
 def training_curves(policy: TrainedPolicy) -> tuple[Curves, ...]:
@@ -110,15 +109,31 @@ def training_curves(policy: TrainedPolicy) -> tuple[Curves, ...]:
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """What `quell train` was asked."""
+    """What `quell train` was asked; what is None is as the preset has it."""
 
     workload: str
-    budget_minutes: float
+    budget_minutes: float | None
     seed: int
     output: str
     device: str
     store: str
-    scenario: str = MIXED
+    scenario: str | None = None
+    preset: str = "quick"
+
+    def config(self) -> TrainConfig:
+        """The configuration.
+
+        Raises:
+            QuellError: the preset or the device is unknown.
+        """
+        if self.device not in DEVICES:
+            raise QuellError(f"--device {self.device}: it must be one of {', '.join(DEVICES)}")
+        if self.preset not in PRESETS:
+            raise QuellError(f"--preset {self.preset}: it must be one of {', '.join(PRESETS)}")
+        config = replace(PRESETS[self.preset], seed=self.seed, device=self.device)
+        if self.budget_minutes is not None:
+            config = replace(config, budget_seconds=self.budget_minutes * 60)
+        return config if self.scenario is None else replace(config, scenario=self.scenario)
 
 
 def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str, Any]:
@@ -127,14 +142,7 @@ def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str
     Raises:
         QuellError: bad workload or device, or the store or the bundle cannot be written.
     """
-    if command.device not in DEVICES:
-        raise QuellError(f"--device {command.device}: it must be one of {', '.join(DEVICES)}")
-    config = TrainConfig(
-        seed=command.seed,
-        budget_seconds=command.budget_minutes * 60,
-        device=command.device,
-        scenario=command.scenario,
-    )
+    config = command.config()
     output = Path(command.output)
     if output.suffix != BUNDLE_SUFFIX:
         raise QuellError(f"--output {output}: the name must end in {BUNDLE_SUFFIX}")

@@ -4,33 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from quell.agents.bundle import Bundle, Scores
-from quell.agents.planner import LearnedPlanner
+from quell.agents.planner import LearnedPlanner, Proposal
 from quell.env.gym.features import SCHEMA
 
 
 @dataclass(frozen=True)
-class StubBundle:
+class StubPolicy:
     """A policy that scores by a function of candidates and mask."""
 
     rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    forecaster: None = None
 
-    @property
-    def manifest(self) -> Any:
-        """What the planner asks of it."""
-        return SimpleNamespace(shortlist_size=64)
+    slots: int = 64
 
-    def score(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> Scores:
-        """Scores by the rule; the critic knows nothing."""
+    def logits(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Scores by the rule."""
         assert candidates.shape == (65, len(SCHEMA.candidate)) and context.shape == (len(SCHEMA.context),)
-        return Scores(self.rule(candidates, mask).astype(np.float32), np.zeros((), dtype=np.float32))
+        return self.rule(candidates, mask).astype(np.float32)
 
 
 def make_learned(rule: Callable[[np.ndarray, np.ndarray], np.ndarray], **arguments: Any) -> LearnedPlanner:
-    """The learned planner with such a policy."""
-    return LearnedPlanner(cast(Bundle, StubBundle(rule)), **arguments)
+    """The learned planner with such a policy, which has the say alone unless told otherwise."""
+    arguments.setdefault("proposals", (Proposal.POLICY,))
+    return LearnedPlanner(StubPolicy(rule), **arguments)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from quell.agents.bundle import Bundle, Scores
 from quell.agents.days import Behaviour, play_day
 from quell.agents.evacuation import evacuation_plan
 from quell.agents.planner import LearnedPlanner
-from quell.agents.validation import ScoredPlanner
+from quell.agents.validation import Trainee
 from quell.baseline.ads import Ads
 from quell.baseline.nothing import Nothing
 from quell.env.gym.features import SCHEMA
@@ -32,14 +30,15 @@ PAIR = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("vm-0", "vm-1"))
 class NeverMoves:
     """A policy that always stops, in the place of an exported one; it counts how often it is asked."""
 
-    manifest: Any = SimpleNamespace(shortlist_size=64)
+    slots = 64
+    forecaster = None
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def score(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> Scores:
+    def logits(self, candidates: np.ndarray, context: np.ndarray, mask: np.ndarray) -> np.ndarray:
         self.asked += 1
-        return Scores((np.arange(len(mask)) == 0).astype(np.float32), np.zeros((), dtype=np.float32))
+        return (np.arange(len(mask)) == 0).astype(np.float32)
 
 
 def service_day(cpu: tuple[float, ...] = (2, 2, 20), homes: tuple[int, ...] = (0, 0, 1), **more: Any) -> Episode:
@@ -56,7 +55,7 @@ def at_half_past(episode: Episode) -> tuple[Simulator, Cluster]:
 
 
 def learned(policy: NeverMoves, **arguments: Any) -> LearnedPlanner:
-    return LearnedPlanner(cast(Bundle, policy), **arguments)
+    return LearnedPlanner(policy, **arguments)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class TestServed:
 
     def test_the_policy_in_training_is_validated_the_same_way(self) -> None:
         _, cluster = at_half_past(service_day())
-        planner = ScoredPlanner(lambda candidates, context, mask: np.zeros(len(mask)), 64)
+        planner = LearnedPlanner(Trainee(lambda candidates, context, mask: np.zeros(len(mask)), 64))
         assert {move.id for move in planner.plan(cluster).moves} == {"vm-0", "vm-1"}
 
 

@@ -15,9 +15,10 @@ from quell.agents import imitation
 from quell.agents.days import Behaviour, Decisions, Scores, play_day
 from quell.agents.imitation import Collector, expected_worth, fit, scores_of
 from quell.agents.network import MASKED_LOGIT, CandidateScorer
+from quell.agents.planner import LearnedPlanner, Proposal
 from quell.agents.reinforce import improve
 from quell.agents.train import TrainConfig, TrainedPolicy, train
-from quell.agents.validation import ScoredPlanner
+from quell.agents.validation import Trainee
 from quell.env.gym.features import SCHEMA
 from quell.env.gym.generator import ToyGenerator
 from quell.env.model.errors import QuellError
@@ -45,6 +46,7 @@ TINY = TrainConfig(
     ppo_rollout=32,
     ppo_batch_size=16,
     ppo_updates=1,
+    forecast_steps=0,
 )
 
 
@@ -65,7 +67,7 @@ def make_scorer(seed: int = 0) -> CandidateScorer:
 def toy_cost(scores: Scores) -> float:
     """What a day on the toy costs under the greedy policy."""
     episode = ToyGenerator()(np.random.default_rng(0))
-    result = run_episode(episode, ScoredPlanner(scores, TOY_SLOTS))
+    result = run_episode(episode, LearnedPlanner(Trainee(scores, TOY_SLOTS), proposals=(Proposal.POLICY,)))
     assert result.violations == 0
     return result.costs.total
 
@@ -199,6 +201,14 @@ class TestTraining:
         assert policy.metrics["best_is_from_ppo"] == float(costs[-1] < min(costs[:-1]))
         assert all(isinstance(value, float) for value in policy.metrics.values())
         assert policy.config == TINY
+
+    def test_a_forecaster_is_trained_and_looked_ahead_with(self) -> None:
+        recorder = Recorder()
+        policy = train(TRAIN_PART, VALIDATION_PART, replace(TINY, forecast_steps=20), recorder)
+        assert recorder.phases[:2] == ["validation", "forecast"]
+        assert policy.forecaster is not None and policy.forecaster.training["steps"] == 20
+        assert {"forecast_cpu_gain_percent", "forecast_storage_gain_percent"} <= policy.metrics.keys()
+        assert recorder.policies[-1].forecaster is policy.forecaster
 
     def test_the_same_seed_gives_the_same_policy_and_another_seed_another(self) -> None:
         configs = (TINY, TINY, replace(TINY, seed=4))

@@ -1,0 +1,139 @@
+"""Looking ahead: the hour to come in scenarios, and what a plan is worth in it.
+
+Half of the weight lies on the last hour as it was, block by block, which keeps together what peaks together; half on
+the forecast, each VM drawing from its own quantiles, which knows what will not last and what comes every day. On unseen
+VMs the two together serve better than either.
+
+Shapes besides those of the model: J = CPU, STORAGE and, where memory is overcommitted, MEMORY; B scenarios; W windows
+and Q levels of the forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..baseline.foresight import Foresight, foresight_of
+from ..baseline.worth_search import WorthLimits, choose_deeds
+from ..env.gym.view import BLOCKS, recent_blocks
+from ..env.model.cluster import MEMORY, Array, Cluster
+from ..env.model.state import State
+from ..env.world.migration import WorldSettings
+from ..env.world.price import move_price_M
+from .forecaster import Forecaster, at_levels
+
+DRAW_SEED = 0  # of the order in which quantiles are drawn: the same cluster always gives the same plan
+
+
+@dataclass(frozen=True)
+class LookaheadSettings:
+    """How a plan is judged; found on the validation part (see `agents/README.md`).
+
+    Attributes:
+        horizon_minutes: that relief is counted for.
+        forecast_share: weight of the forecast against the last hour, 0 to 1.
+        draws: scenarios drawn from the forecast.
+        price_factor: what a move must bring for each core-minute that it costs: estimates of what is chosen for being
+            the best are too high, and a move that can wait may turn out not to be needed.
+        least_worth: core-minutes that a deed must win.
+        moves: of one plan at most.
+    """
+
+    horizon_minutes: float = 60.0
+    forecast_share: float = 0.5
+    draws: int = 24
+    price_factor: float = 1.5
+    least_worth: float = 1.0
+    moves: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 <= self.forecast_share <= 1:
+            raise ValueError(f"forecast_share is {self.forecast_share}; it must lie in 0..1")
+
+
+@dataclass(frozen=True, eq=False)
+class Lookahead:
+    """The hour to come on one cluster, and what moving costs there.
+
+    Attributes:
+        state: by the estimate that rules judge by.
+        foresight: the scenarios, everything where it now is.
+        price_M: what each move must bring, core-minutes; shape (M,).
+        settings: how plans are judged.
+    """
+
+    state: State
+    foresight: Foresight
+    price_M: Array
+    settings: LookaheadSettings
+
+    @staticmethod
+    def at(
+        cluster: Cluster, state: State, forecaster: Forecaster | None, settings: LookaheadSettings, world: WorldSettings
+    ) -> Lookahead:
+        """Looks ahead from what telemetry shows; without a forecaster the last hour has all the weight."""
+        demand_MJB, minutes_B = scenarios(cluster, state, forecaster, settings)
+        price_M = move_price_M(state, world) * settings.price_factor
+        return Lookahead(state, foresight_of(state, demand_MJB, minutes_B), price_M, settings)
+
+    def deeds(self, first: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
+        """The moves that are worth their price, after some moves that are taken already; (m, target) in order."""
+        state, foresight = self._after(first)
+        limits = WorthLimits(self.settings.moves - len(first), self.settings.least_worth)
+        chosen = choose_deeds(state, foresight, self.price_M, limits, frozenset(m for m, _ in first))
+        return [*first, *((choice.m, choice.target) for choice in chosen)]
+
+    def worth(self, moves: Sequence[tuple[int, int]]) -> float:
+        """What a plan wins in the hour to come net of its price, core-minutes."""
+        _, foresight = self._after(moves)
+        relief = float(self.foresight.host_cost_H().sum() - foresight.host_cost_H().sum())
+        return relief - float(sum(self.price_M[m] for m, _ in moves))
+
+    def _after(self, moves: Sequence[tuple[int, int]]) -> tuple[State, Foresight]:
+        """The cluster once these moves are made."""
+        state, foresight = self.state, self.foresight
+        for m, target in moves:
+            state, foresight = state.moved(m, target), foresight.moved(m, target)
+        return state, foresight
+
+
+def scenarios(
+    cluster: Cluster, state: State, forecaster: Forecaster | None, settings: LookaheadSettings
+) -> tuple[Array, Array]:
+    """Demand in every scenario, cores and GiB, and the minutes each stands for; shapes (M, J, B) and (B,)."""
+    inventory = cluster.inventory
+    M, V = inventory.movable_count, inventory.vm_count
+    share = settings.forecast_share if forecaster is not None else 0.0
+    parts, minutes = [], []
+    if share < 1:
+        hour_MJB = np.zeros((M, 2, BLOCKS))
+        hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
+        hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
+        parts.append(hour_MJB)
+        minutes += [settings.horizon_minutes * (1 - share) / BLOCKS] * BLOCKS
+    if forecaster is not None and share > 0:
+        parts.append(draws(forecaster.quantiles(cluster)[:, :, -1], forecaster.levels, settings.draws))
+        minutes += [settings.horizon_minutes * share / settings.draws] * settings.draws
+    demand_MJB = np.concatenate(parts, axis=2)
+    demand_MJB[~inventory.is_on_M] = 0.0
+    if inventory.is_overcommit_V.any():
+        held_M = np.nan_to_num(state.demand_MR[:, MEMORY])
+        held_M[:V] = np.where(inventory.is_on_M[:V], np.maximum(held_M[:V], inventory.memory_minimum_V), 0.0)
+        held_M1B = np.broadcast_to(held_M[:, None, None], (M, 1, demand_MJB.shape[2]))
+        demand_MJB = np.concatenate([demand_MJB, held_M1B], axis=1)
+    return demand_MJB, np.array(minutes)
+
+
+def draws(quantiles_MJQ: Array, levels_Q: Array, count: int) -> Array:
+    """A Latin hypercube over the movables' quantiles: each goes through all of its levels, in an order of its own.
+
+    Returns:
+        demand, cores; shape (M, J, count).
+    """
+    rng = np.random.default_rng(DRAW_SEED)
+    value_MJB = at_levels(quantiles_MJQ, levels_Q, (np.arange(count) + 0.5) / count)
+    order_MJB = np.argsort(rng.random(value_MJB.shape), axis=2)
+    return np.asarray(np.take_along_axis(value_MJB, order_MJB, axis=2))
