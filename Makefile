@@ -50,8 +50,8 @@ $(READY): pyproject.toml constraints.txt
 	@rm $(UNFINISHED) && touch $(READY)
 
 # Numba's cache sees a change in a kernel's own file only, not in one that it calls: so it is made anew for any change.
-$(KERNELS): $(READY) $(wildcard baseline/*_kernels.py)
-	@echo 'compiling the kernels of the search'
-	@find baseline -name '*.nb[ic]' -delete
+$(KERNELS): $(READY) $(wildcard baseline/*_kernels.py env/*/*_kernels.py) env/model/compiled.py env/world/price.py
+	@echo 'compiling the kernels of search and world (about two minutes)'
+	@find baseline env -name '*.nb[ic]' -delete
 	@$(BIN)/python -m quell.baseline.warm_up
 	@touch $@

@@ -43,8 +43,11 @@ def warm_up() -> None:
 
 
 def warm_up_everything() -> None:
-    """Compiles the kernels of `exact` and `explain`, of the look of policies and of the search by worth, as well."""
+    """Compiles the kernels of `exact` and `explain`, of envs, looks and the search by worth, as well."""
+    from ..env.gym.fleet_warm_up import warm_up_envs  # imports Gymnasium, which planners do not need
+
     warm_up()
+    warm_up_envs()
     warm_up_look()
     state = _contended_state()
     choose_deeds(state, foresight_of(state, state.demand_MR[:, [CPU, STORAGE], None], np.full(1, 60.0)), np.ones(6))

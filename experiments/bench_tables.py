@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -44,22 +44,48 @@ def peers_table(rows: Sequence[Row]) -> Table:
     return _filled("the same clusters, planned by others", columns, rows)
 
 
-def env_table(rows: Sequence[Row]) -> Table:
-    """Steps of the environment by size."""
-    columns: dict[str, Callable[[Row], str]] = {
-        name.replace("_", " "): lambda row, name=name: (  # type: ignore[misc]
-            f"{row[name]:,}" if isinstance(row[name], int) else f"{row[name]:,.3f}"
-        )
-        for name in rows[0]
+def env_tables(figures: dict[str, Any]) -> list[Table]:
+    """Steps of the environment by size, what drawing a day takes, and where the time of a step and a training goes."""
+    parts = [{"part": name, "microseconds": value} for name, value in figures["parts"].items()]
+    tables = {
+        "bench env: steps": figures["steps"],
+        "drawing a day and playing its twin": figures["drawing"],
+        "parts of a step": parts,
+        "shares of the vector env's time": figures["shares"],
+        "one update of MaskablePPO": [figures["training"]],
     }
-    return _filled("bench env", columns, rows)
+    return [_plain_table(title, rows) for title, rows in tables.items()]
 
 
-def _filled(title: str, columns: dict[str, Callable[[Row], str]], rows: Sequence[Row]) -> Table:
-    """A plain table; the first two columns are text."""
+def _plain_table(title: str, rows: Sequence[Row]) -> Table:
+    """A table of rows as they are, words to the left."""
+    words = {name.replace("_", " ") for name, value in rows[0].items() if isinstance(value, str)}
+    return _filled(title, _plain_columns(rows), rows, words)
+
+
+def _plain_columns(rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
+    """A column for each key of the rows."""
+
+    def cell(row: Row, name: str) -> str:
+        value = row[name]
+        if isinstance(value, str | int):
+            return value if isinstance(value, str) else f"{value:,}"
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3f}"
+
+    return {name.replace("_", " "): lambda row, name=name: cell(row, name) for name in rows[0]}  # type: ignore[misc]
+
+
+def _filled(
+    title: str,
+    columns: dict[str, Callable[[Row], str]],
+    rows: Sequence[Row],
+    words: Collection[str] | None = None,
+) -> Table:
+    """A plain table; the columns named in `words` are text, else the first two."""
+    words = list(columns)[:2] if words is None else words
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="left" if i < 2 else "right")
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right")
     for row in rows:
         table.add_row(*(cell(row) for cell in columns.values()))
     return table

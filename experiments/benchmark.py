@@ -1,4 +1,4 @@
-"""`quell bench`: how fast and how good planning is, and how fast the environment, on this machine.
+"""`quell bench`: how fast and how good planning is, how fast the environment, and what the shortlist holds.
 
 Wall-clock figures of shared machines say little, so CPU seconds stand beside them, and the time of a fixed piece of
 numpy work in the same run (`reference_seconds`): figures of two machines compare by their ratio to it.
@@ -19,21 +19,25 @@ from ..env.model.files import write_atomically
 from .bench_asking import Better
 from .bench_env import bench_env
 from .bench_plan import PlanBench, bench_plan
-from .bench_tables import env_table, peers_table, plans_table
+from .bench_recall import RecallBench, bench_recall, recall_table
+from .bench_tables import env_tables, peers_table, plans_table
 from .terminal import console, notice
 
-BENCHMARKS = ("plan", "env", "all")
+BENCHMARKS = ("plan", "env", "recall", "all")
 SEED = 1
 
 
-def run_benchmarks(what: str, plan: PlanBench, plot: Path | None, is_text: bool) -> dict[str, Any]:
-    """Runs `plan`, `env` or `all`; returns the figures.
+def run_benchmarks(
+    what: str, plan: PlanBench, plot: Path | None, is_text: bool, recall: RecallBench | None = None
+) -> dict[str, Any]:
+    """Runs one of `BENCHMARKS`; returns the figures.
 
     Args:
         what: which of them.
         plan: what `plan` measures.
         plot: where its plot goes (.png or .svg), None for none.
         is_text: whether tables are printed.
+        recall: what `recall` measures.
 
     Raises:
         QuellError: there is no such benchmark, or it cannot be measured on what it is given.
@@ -52,7 +56,11 @@ def run_benchmarks(what: str, plan: PlanBench, plot: Path | None, is_text: bool)
     if what in ("env", "all"):
         document["env"] = bench_env()
         if is_text:
-            console.print(env_table(document["env"]))
+            console.print(*env_tables(document["env"]), sep="\n")
+    if what in ("recall", "all"):
+        document["recall"] = bench_recall(recall or RecallBench())
+        if is_text:
+            console.print(recall_table(document["recall"]))
     return document
 
 

@@ -33,6 +33,7 @@ FLOOR_OF_MODULE = {"quell": -1, "quell.env": FLOORS.index("env.gym"), "quell.__m
 
 # The only place of the model where documents from outside are checked.
 PYDANTIC_MODULE = "quell.env.model.schema"
+NUMBA_MODULE = "quell.env.model.compiled"  # how kernels are compiled
 
 # Libraries whose module has another name than their package.
 PACKAGE_OF_MODULE = {"google": "protobuf"}
@@ -170,7 +171,7 @@ class TestImports:
 
     @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("quell.env.model")])
     def test_the_model_knows_numpy_only(self, module: str) -> None:
-        allowed = {"numpy", "pydantic"} if module == PYDANTIC_MODULE else {"numpy"}
+        allowed = {"numpy", *{PYDANTIC_MODULE: ["pydantic"], NUMBA_MODULE: ["numba"]}.get(module, [])}
         assert foreign_imports(module) <= allowed
 
     @pytest.mark.parametrize("module", MODULES)

@@ -25,7 +25,7 @@ from .render import render_text
 from .reward import REWARD_TERMS, Rewards, Twin, reward_scale, reward_terms
 from .scene import Scene
 from .shortlist import SLOTS, Shortlist, all_pairs, is_quiet, shortlist
-from .view import PlanView, look_at
+from .view import Outlook, PlanView, look_at
 
 Observation = dict[str, npt.NDArray[np.float32]]
 
@@ -97,10 +97,12 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         twin: planner that the twin follows; None: it does nothing.
         world: constants of migration and of starting VMs.
         placer: finds hosts for VMs that arrive, on the twin's day too; by default without rearranging others.
+        outlook: what demand may be in the hour to come, in the place of the last hour's.
         render_mode: `ansi` (text) or `rgb_array` (picture).
 
     ## Version history
-    * v0: first version; features of schema 2 (memory, GPUs, HA, who waits) since failures, arrivals and maintenance.
+    * v0: first version; features of schema 2 (memory, GPUs, HA, who waits) since failures, arrivals and maintenance, of
+      schema 3 (what a move is worth by the outlook) since there are forecasts.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}
@@ -116,6 +118,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         twin: Planner | None = None,
         world: WorldSettings | None = None,
         placer: Placer = place,
+        outlook: Outlook | None = None,
         render_mode: str | None = None,
     ) -> None:
         if action not in ("shortlist", "pairs"):
@@ -129,14 +132,14 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
             )
         self.render_mode = render_mode
         self.action_space = spaces.Discrete(slots + 1)
-        self.observation_space = _observation_space(slots)
+        self.observation_space = observation_space(slots)
         self._view: PlanView
         self._listed: Shortlist
         self._course: list[tuple[int, float, float]]  # minute, own cost and the twin's so far
         self._generator = generator if generator is not None else TraceGenerator(scenario=MIXED)
         self._offer = shortlist if action == "shortlist" else all_pairs
         self._slots, self._plan_limit, self._skip_quiet_rounds = slots, plan_limit, skip_quiet_rounds
-        self._twin_planner, self._world, self._placer = twin, world, placer
+        self._twin_planner, self._world, self._placer, self._outlook = twin, world, placer, outlook
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -202,7 +205,8 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
 
     def _look(self) -> None:
         """Looks at the cluster as it now is: an empty plan, and what is on offer."""
-        self._view = look_at(self._simulator.cluster())
+        cluster = self._simulator.cluster()
+        self._view = look_at(cluster, forecast_MJB=self._outlook(cluster) if self._outlook is not None else None)
         self._listed = self._offer(self._view, self._slots)
 
     def _is_complete(self) -> bool:
@@ -264,7 +268,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         }
 
 
-def _observation_space(slots: int) -> spaces.Space[Observation]:
+def observation_space(slots: int) -> spaces.Space[Observation]:
     """The space of `Dict` observations for K slots."""
     space = spaces.Dict(
         {

@@ -13,80 +13,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..model.cluster import MEMORY, Array, IntArray
+from ..model.cluster import CPU, MEMORY, Array, IntArray
 from ..model.contention import unevacuated_H, unresolved_H
 from ..world.migration import WorldSettings
-from .scarcity import CANDIDATE_NAMES, CONTEXT_NAMES, scarcity_of_cluster, scarcity_of_moves
-from .schema import FeatureSchema
+from ..world.price import price_of
+from .feature_kernels import features_into
+from .host_kernels import LATE_BLOCKS
+from .look_arrays import BLOCKS, DEMAND_RESOURCES, IS_SLACK_STALE, TREND, WEIGHT_B
+from .scarcity import scarcity_of_cluster, scarcity_of_moves
+from .schema import CANDIDATE, CONTEXT, LEAST_RATIO, LIMIT, ROUND_SECONDS, STOP_PAIRS, WORTH_MINUTES, FeatureSchema
 from .shortlist import Kind, Shortlist
-from .view import BLOCKS, TREND, WEIGHT_B, PlanView
+from .view import PlanView
 
 Float32Array = npt.NDArray[np.float32]
 
-LIMIT = 5.0  # features are clipped to +-LIMIT
+SCHEMA = FeatureSchema(version="3", candidate=CANDIDATE, context=CONTEXT)
+
 HIGH_BLOCK = int(0.8 * BLOCKS)  # of the sorted blocks of an hour: the 80 % quantile
-LATE_BLOCKS = 3  # the last quarter of an hour, for the slope
-ROUND_SECONDS = 900.0  # scale of migration times
-LEAST_RATIO = 0.01  # of migration costs: a VM of next to no memory is not infinitely cheap
-
-_SIDES = ("source_before", "source_after", "target_before", "target_after")
-_STATISTICS = ("trend", "high", "excess")  # trend estimate; 80 % quantile of the last hour; mean above the threshold
-_RESOURCES = ("cpu", "storage")
-
-SCHEMA = FeatureSchema(
-    version="2",
-    candidate=(
-        "is_stop",
-        "is_relief",
-        "is_evacuation",
-        "is_room",
-        "is_session",
-        *(f"{resource}_{statistic}_{side}" for statistic in _STATISTICS for side in _SIDES for resource in _RESOURCES),
-        *(f"memory_{side}" for side in _SIDES),
-        "cpu_peak_target_after",  # highest block of the last hour
-        "storage_peak_target_after",
-        "cpu_slope_source",  # pressure of the last quarter less that of the hour
-        "cpu_slope_target",
-        "cpu_slope_own",
-        "cpu_std_source",
-        "cpu_std_target",
-        "cpu_std_own",
-        "cpu_share",  # of the source's threshold
-        "storage_share",
-        "memory_share",  # of the source's memory
-        "net_relief",  # excess of source and target taken away, in mean host thresholds
-        "relief_per_cost",  # the same, times mean migration cost / migration cost, as a signed root
-        "cost_to_host",  # GiB / mean memory of a host
-        "cost_to_mean",  # log of GiB / mean migration cost
-        "migration_rounds",  # expected duration in rounds
-        *CANDIDATE_NAMES,
-    ),
-    context=(
-        "contended_share",  # of the hosts
-        "contended_count",  # n / (n + 2)
-        "cpu_mean",
-        "cpu_max",
-        "storage_mean",
-        "storage_max",
-        "memory_mean",
-        "memory_max",
-        "cpu_excess_trend",  # above the thresholds, of all thresholds together
-        "storage_excess_trend",
-        "cpu_excess_outlook",
-        "storage_excess_outlook",
-        "cpu_excess_removed",  # outlook, by the plan so far
-        "storage_excess_removed",
-        "cpu_slope",
-        "cpu_spread",  # standard deviation of pressure over hosts
-        "unevacuated_share",
-        "moves",  # of the plan so far, n / (n + 4)
-        "moved_to_host",  # GiB of the plan so far / mean memory of a host
-        "candidates",  # share of the slots
-        "time_sin",
-        "time_cos",
-        *CONTEXT_NAMES,
-    ),
-)
 
 
 def features(view: PlanView, listed: Shortlist) -> tuple[Float32Array, Float32Array]:
@@ -100,13 +43,26 @@ def features(view: PlanView, listed: Shortlist) -> tuple[Float32Array, Float32Ar
         the features of stop and of each candidate, 0 in empty slots, shape (K + 1, F); those of the cluster, shape
         (C,); all within +-`LIMIT`.
     """
+    look, arrays = view.round.look, view.arrays
+    arrays.is_stale_H[:], arrays.number_X[IS_SLACK_STALE] = True, 1  # another view may have used the scratch arrays
+    candidates_SF = np.empty((listed.mask_S.size, len(CANDIDATE)), dtype=np.float32)
+    context_C = np.empty(len(CONTEXT), dtype=np.float32)
+    slots = (listed.movable_K, listed.target_K, listed.kind_K, listed.mask_S)
+    is_told = features_into(look.fixed, look.now, arrays, look.scratch, *slots, candidates_SF, context_C)
+    return (candidates_SF, context_C) if is_told else reference_features(view, listed)
+
+
+def reference_features(view: PlanView, listed: Shortlist) -> tuple[Float32Array, Float32Array]:
+    """The same without kernels; it also knows the answer where these cannot tell (see `look_kernels.py`)."""
     filled = np.flatnonzero(listed.mask_S[1:])
-    context_C = context_features(view, filled.size / max(1, listed.mask_S.size - 1))
-    candidates_SF = np.zeros((listed.mask_S.size, len(SCHEMA.candidate)), dtype=np.float32)
+    movable_N, target_N = listed.movable_K[filled], listed.target_K[filled]
+    worth_N = worth_of_moves(view, movable_N, target_N)[2]
+    share_of_slots = filled.size / max(1, listed.mask_S.size - 1)
+    context_C = context_features(view, share_of_slots, float(worth_N.max()) if filled.size else 0.0)
+    candidates_SF = np.zeros((listed.mask_S.size, len(CANDIDATE)), dtype=np.float32)
     candidates_SF[0] = _bounded(stop_features(context_C))
     if filled.size:
-        moves = (listed.movable_K[filled], listed.target_K[filled], listed.kind_K[filled])
-        candidates_SF[1 + filled] = _bounded(move_features(view, *moves))
+        candidates_SF[1 + filled] = _bounded(move_features(view, movable_N, target_N, listed.kind_K[filled]))
     return candidates_SF, _bounded(context_C)
 
 
@@ -144,23 +100,26 @@ def move_features(view: PlanView, movable_N: IntArray, target_N: IntArray, kind_
         np.log(ratio_N),
         (_WORLD.base_seconds + _WORLD.seconds_per_gib * cost_N) / ROUND_SECONDS,
         *scarcity_of_moves(view, movable_N, source_N, target_N).T,
+        *squashed(worth_of_moves(view, movable_N, target_N)),
     ]
     return np.stack(columns, axis=1)
 
 
 def stop_features(context_C: Array) -> Array:
     """Features of stop: its flag, and in the places of the source what the plan so far would leave; shape (F,)."""
-    row_F = np.zeros(len(SCHEMA.candidate))
+    row_F = np.zeros(len(CANDIDATE))
     row_F[0] = 1.0
-    row_F[_STOP_TAKES_F] = context_C[_STOP_FROM_C]
+    for taken, given in STOP_PAIRS:
+        row_F[taken] = context_C[given]
     return row_F
 
 
-def context_features(view: PlanView, share_of_slots: float) -> Array:
+def context_features(view: PlanView, share_of_slots: float, best_worth: float) -> Array:
     """Features of the cluster, not yet clipped; pressures and memory are those of its U hosts that are up; shape (C,).
 
     Args:
         share_of_slots: share of the slots that hold a candidate.
+        best_worth: the highest worth of these, host-minutes; 0 if there are none.
     """
     fixed, up = view.round, view.round.up
     hosts = fixed.inventory.host_count
@@ -192,8 +151,35 @@ def context_features(view: PlanView, share_of_slots: float) -> Array:
             np.sin(angle),
             np.cos(angle),
             *scarcity_of_cluster(view),
+            squashed(np.array(best_worth)),
         ]
     )
+
+
+def worth_of_moves(view: PlanView, movable_N: IntArray, target_N: IntArray) -> Array:
+    """Relief, price and worth (relief less price) of moves in the hour to come, host-minutes; shape (3, N).
+
+    Relief is overload and unserved demand, CPU and storage, taken off source and target in the mean of the blocks; the
+    trend, by which the rules judge, says less of an hour than they do. A host-minute is a minute of the mean CPU
+    capacity of a host.
+    """
+    fixed, capacity_HJ = view.round, view.round.inventory.capacity_HR[:, DEMAND_RESOURCES]
+    source_N, demand_NJB = view.state.host_of_M[movable_N], fixed.demand_MJB[movable_N][..., 1:]
+    relief_N = np.zeros(len(movable_N))
+    for host_N, sign in ((source_N, -1.0), (target_N, 1.0)):
+        used_NJB = view.used_HJB[host_N][..., 1:]
+        for demand, factor in ((used_NJB, 1.0), (used_NJB + sign * demand_NJB, -1.0)):
+            for level_HJ in (fixed.threshold_HJ, capacity_HJ):
+                relief_N += factor * np.maximum(demand - level_HJ[host_N][..., None], 0.0).mean(axis=2).sum(axis=1)
+    host_cores = float(view.round.inventory.capacity_HR[:, CPU].mean())
+    relief_N = WORTH_MINUTES * relief_N / host_cores
+    price_N = price_of(fixed.cost_M[movable_N], fixed.demand_MJB[movable_N, 0, TREND], _WORLD) / host_cores
+    return np.stack([relief_N, price_N, relief_N - price_N])
+
+
+def squashed(values: Array) -> Array:
+    """sign(x) log(1 + |x|): wide ranges within the limits."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 def side_pressures(view: PlanView, movable_N: IntArray, source_N: IntArray, target_N: IntArray) -> Array:
@@ -251,13 +237,3 @@ def _bounded(values: Array) -> Float32Array:
 
 
 _WORLD = WorldSettings()  # its measured constants; dirty pages lengthen a migration by a few per cent only
-# Stop takes over what remains: of each resource the highest pressure and the excess, and the swap, as source before and
-# after.
-_STOP_PAIRS = [
-    (f"{resource}_{statistic}_{side}", f"{resource}_{value}")
-    for resource in _RESOURCES
-    for statistic, value in (("trend", "max"), ("excess", "excess_outlook"))
-    for side in _SIDES[:2]
-] + [(f"swap_{side}", "swap_share") for side in _SIDES[:2]]
-_STOP_TAKES_F = [SCHEMA.candidate.index(candidate) for candidate, _ in _STOP_PAIRS]
-_STOP_FROM_C = [SCHEMA.context.index(context) for _, context in _STOP_PAIRS]

@@ -22,7 +22,11 @@ def register_envs() -> None:
     import gymnasium
 
     if CLUSTER_ENV_ID not in gymnasium.registry:
-        gymnasium.register(id=CLUSTER_ENV_ID, entry_point="quell.env.gym.cluster_env:ClusterEnv")
+        gymnasium.register(
+            id=CLUSTER_ENV_ID,
+            entry_point="quell.env.gym.cluster_env:ClusterEnv",
+            vector_entry_point="quell.env.gym.vector_env:ClusterVectorEnv",
+        )
 
 
 def register_envs_with_gymnasium() -> None:

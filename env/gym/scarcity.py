@@ -11,30 +11,14 @@ import numpy as np
 from ..model.cluster import MEMORY, NOWHERE, Array, IntArray
 from ..model.state import State
 from .headroom import headroom_gib_H
+from .schema import SCARCITY_OF_MOVES
 from .view import PlanView
-
-CANDIDATE_NAMES = (
-    "is_overcommit",
-    "has_vgpu",
-    "swap_source_before",  # memory needed above what the source has, of its memory: it stays swapped out
-    "swap_source_after",
-    "gpu_memory_source",  # vGPU memory in use, of the memory of the GPUs
-    "gpu_memory_target",
-    "ha_headroom_target",  # memory left free for restarts after the move, of its memory; 0 if R7 does not bind
-)
-CONTEXT_NAMES = (
-    "swap_share",  # memory needed above what hosts have, of all memory
-    "not_up_share",  # of the hosts
-    "waiting_share",  # of the VMs that are on: those that have no host
-    "is_ha_guaranteed",
-    "ha_headroom_least",  # of the hosts that are up, of their memory; 0 if R7 does not bind
-)
 
 
 def scarcity_of_moves(view: PlanView, movable_N: IntArray, source_N: IntArray, target_N: IntArray) -> Array:
-    """The features named in `CANDIDATE_NAMES`; shape (N, 7)."""
+    """The features named in `SCARCITY_OF_MOVES`; shape (N, 7)."""
     inventory, state = view.round.inventory, view.state
-    columns_N7 = np.zeros((len(movable_N), len(CANDIDATE_NAMES)))
+    columns_N7 = np.zeros((len(movable_N), len(SCARCITY_OF_MOVES)))
     if view.round.is_overcommit_M.any():
         columns_N7[:, 0] = view.round.is_overcommit_M[movable_N]
         columns_N7[:, 2:4] = _swap_sides(view, movable_N, source_N).T
@@ -49,7 +33,7 @@ def scarcity_of_moves(view: PlanView, movable_N: IntArray, source_N: IntArray, t
 
 
 def scarcity_of_cluster(view: PlanView) -> Array:
-    """The features named in `CONTEXT_NAMES`; shape (5,)."""
+    """The features named in `SCARCITY_OF_CLUSTER`; shape (5,)."""
     fixed, inventory = view.round, view.round.inventory
     swap_share = 0.0
     if fixed.is_overcommit_M.any():

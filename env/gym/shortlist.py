@@ -6,10 +6,9 @@ Three kinds of move can help, and the shortlist holds all three:
     evacuation  out of a host in maintenance, or one whose memory is overfull
     room        out of a host that could then take a VM of a hot host ("make room")
 
-First the movables are ranked by what their leaving brings, against its cost; then the targets of each, by the
-contention they would get and then by CPU and memory. Slots go to (movable, target) pairs along the diagonal of these
-two ranks: the best movables get several targets, others their best one. Not offered are VMs that a VM-VM affinity rule
-ties to another one on their host (R5), and VMs that the plan has moved already.
+They come from four families (`families.py`): relief, cover, worth and room rank movables by what their leaving brings,
+and then the targets of each. Slots go to (movable, target) pairs, the families in turn. Not offered are VMs that a
+VM-VM affinity rule ties to another one on their host (R5), and VMs that the plan has moved already.
 
 Shapes: K slots (without *stop*), N ranked movables, G movables on hot hosts; J, B as in `view.py`.
 """
@@ -25,21 +24,34 @@ from ..model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, BoolAr
 from ..model.contention import must_leave_M
 from ..model.rules import allowed_moves_MH, check_move
 from ..model.state import State
+from .families import by_cover, cover_of_leaving, diagonal_pairs, in_turn, node_score_NH, worth_pairs
 from .headroom import keeps_reservation_MH, must_be_searched_M
-from .view import TREND, WEIGHT_B, PlanView, RoundView
+from .look_arrays import (
+    BLOCK_WEIGHT,
+    COST_SHARE,
+    COVER_ROWS,
+    COVER_SHARE,
+    COVER_STEP,
+    EXCESS_WEIGHT,
+    HOT_ROWS,
+    IS_SLACK_STALE,
+    NEAR,
+    RELIEF_LEVEL,
+    RELIEF_ROWS,
+    RELIEF_SHARE,
+    ROOM_ROWS,
+    ROOM_SHARE,
+    ROOM_STEP,
+    ROW_STEP,
+    TREND,
+    TREND_WEIGHT,
+    WORTH_SHARE,
+)
+from .look_kernels import ASK, list_moves_into
+from .view import PlanView, RoundView
 
 SLOTS = 64  # K
-NEAR = 0.9  # of a threshold: while no host is above it in any scenario, the round is quiet; assumed
-RELIEF_LEVEL = 0.7  # of a threshold: what lies above it is worth taking away, as demand may grow
-RELIEF_ROWS, ROOM_ROWS = 48, 8  # movables ranked for relief (or evacuation) and for room
-HOT_ROWS = 16  # movables that room is made for
-ROW_STEP = 0.08  # how many target ranks one rank of a movable counts
-COST_SHARE = 0.2  # of the mean migration cost is added to each, as a move is never for nothing
-EXCESS_WEIGHT = 10.0  # of excess against utilization, where targets are ranked
-# The last six are the best of a dozen variants on training days of Bitbrains and the synthetic trace, 6 to 12 hosts. Of
-# the clairvoyant planner's moves the list holds 50 %, of its movables 64 % (Bitbrains, by worth), the others being VMs
-# whose demand is yet to rise. Bound to this list, that planner does as well: 45 and 33 % of the cost of doing nothing,
-# against 48 and 31 % with all moves.
+SHARES = (RELIEF_SHARE, COVER_SHARE, WORTH_SHARE, ROOM_SHARE)
 
 
 class Kind(IntEnum):
@@ -86,6 +98,17 @@ def shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
         view: the cluster after these moves.
         slots: K, the number of candidates at most.
     """
+    look, arrays = view.round.look, view.arrays
+    arrays.is_stale_H[:], arrays.number_X[IS_SLACK_STALE] = True, 1  # another view may have used the scratch arrays
+    listed = _listed(np.zeros((0, 3), dtype=np.int64), slots)
+    slots_of = (listed.movable_K, listed.target_K, listed.kind_K, listed.mask_S)
+    if list_moves_into(look.fixed, look.now, arrays, look.scratch, *slots_of) == ASK:
+        return reference_shortlist(view, slots)
+    return listed
+
+
+def reference_shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
+    """The same without kernels; it also knows the answer where these cannot tell (see `look_kernels.py`)."""
     if is_quiet(view):
         return _listed(np.zeros((0, 3), dtype=np.int64), slots)
     state, fixed = view.state, view.round
@@ -93,25 +116,44 @@ def shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
     must_search_M = must_be_searched_M(state) & fixed.is_ha_enforced
     if fixed.is_ha_enforced:
         allowed_MH &= keeps_reservation_MH(state, view.slack) | must_search_M[:, None]
-    gain_M = gain_of_leaving(view)
-    room_M = room_for(ranked(gain_M, fixed, is_hot_M(view), HOT_ROWS), gain_M, state)
-    kind_M = kinds(view, room_M)
-    is_wanted_M = fixed.is_free_M & (state.host_of_M == fixed.start.host_of_M) & allowed_MH.any(axis=1)
-    relief = ranked(gain_M, fixed, is_wanted_M, RELIEF_ROWS)
-    is_wanted_M[relief] = False
-    room = ranked(room_M, fixed, is_wanted_M, ROOM_ROWS)
-
-    rows = np.concatenate([relief, room])
-    badness_NH = target_badness(rows, view)
-    badness_NH[~allowed_MH[rows]] = np.inf
-    row_P, target_P = diagonal(badness_NH, np.concatenate([np.arange(relief.size), np.arange(room.size)]), slots)
-    picks_P3 = np.stack([rows[row_P], target_P, kind_M[rows[row_P]]], axis=1)
+    picks_P2 = in_turn(_families(view, allowed_MH, slots), SHARES, slots)
     if must_search_M.any():
         is_kept_P = [
-            not (must_search_M[m] and check_move(state, m, h, is_ha_enforced=True)) for m, h, _ in picks_P3.tolist()
+            not (must_search_M[m] and check_move(state, m, h, is_ha_enforced=True)) for m, h in picks_P2.tolist()
         ]
-        picks_P3 = picks_P3[np.array(is_kept_P, dtype=np.bool_)]
-    return _listed(picks_P3, slots)
+        picks_P2 = picks_P2[np.array(is_kept_P, dtype=np.bool_)]
+    kind_M = kinds(view, room_of_leaving(view))
+    return _listed(np.column_stack([picks_P2, kind_M[picks_P2[:, 0]]]), slots)
+
+
+def _families(view: PlanView, allowed_MH: BoolArray, slots: int) -> list[tuple[IntArray, IntArray]]:
+    """Ordered (movable, target) pairs of relief, cover, worth and room, `slots` of each at most."""
+    fixed = view.round
+    is_wanted_M = may_leave_M(view) & allowed_MH.any(axis=1)
+    cover_M = cover_of_leaving(view)
+    relief = ranked(gain_of_leaving(view), fixed, is_wanted_M, RELIEF_ROWS)
+    cover = by_cover(cover_M, view, is_wanted_M, COVER_ROWS)
+    room = ranked(room_of_leaving(view), fixed, is_wanted_M & (cover_M <= 0), ROOM_ROWS)
+    return [
+        diagonal_pairs(relief, target_badness(relief, view), allowed_MH, ROW_STEP, slots),
+        diagonal_pairs(cover, node_score_NH(cover, view), allowed_MH, COVER_STEP, slots),
+        worth_pairs(relief, view, allowed_MH, slots),
+        diagonal_pairs(room, node_score_NH(room, view), allowed_MH, ROOM_STEP, slots),
+    ]
+
+
+def may_leave_M(view: PlanView) -> BoolArray:
+    """Movables that are free to move and have not done so; shape (M,)."""
+    return np.asarray(view.round.is_free_M & (view.state.host_of_M == view.round.start.host_of_M))
+
+
+def room_of_leaving(view: PlanView) -> Array:
+    """What it may bring that a movable makes room: `room_for` movables of contended hosts, else of hot ones; (M,)."""
+    gain_M, cover_M, may_leave = gain_of_leaving(view), cover_of_leaving(view), may_leave_M(view)
+    hot = by_cover(cover_M, view, may_leave, HOT_ROWS)
+    if not hot.size:
+        hot = ranked(gain_M, view.round, is_hot_M(view) & may_leave, HOT_ROWS)
+    return room_for(hot, gain_M, view.state)
 
 
 def all_pairs(view: PlanView, slots: int) -> Shortlist:
@@ -130,8 +172,7 @@ def all_pairs(view: PlanView, slots: int) -> Shortlist:
     if fixed.is_ha_enforced:
         for m, h in np.argwhere(allowed_MH).tolist():
             allowed_MH[m, h] = not check_move(state, m, h, is_ha_enforced=True)
-    gain_M = gain_of_leaving(view)
-    kind_M = kinds(view, room_for(np.flatnonzero(is_hot_M(view)), gain_M, state))
+    kind_M = kinds(view, room_for(np.flatnonzero(is_hot_M(view)), gain_of_leaving(view), state))
     m_P, h_P = np.divmod(np.arange(M * H), max(H, 1))
     listed = _listed(np.stack([m_P, h_P, kind_M[m_P]], axis=1), slots)
     listed.mask_S[1 : 1 + M * H] = allowed_MH.ravel()
@@ -161,8 +202,7 @@ def is_hot_M(view: PlanView) -> BoolArray:
 def gain_of_leaving(view: PlanView) -> Array:
     """What it brings when a movable leaves its host: 1 where it must, else the relief; shape (M,)."""
     fixed = view.round
-    pressure_HJB = view.used_HJB / fixed.threshold_HJ[:, :, None]
-    relief_M = relief_of_leaving(pressure_HJB, fixed.demand_MJB, fixed.threshold_HJ, view.state)
+    relief_M = relief_of_leaving(view.used_HJB, fixed.demand_MJB, fixed.threshold_HJ, view.state)
     return np.where(must_leave_M(view.state), 1.0, relief_M)
 
 
@@ -172,26 +212,30 @@ def kinds(view: PlanView, room_M: Array) -> IntArray:
     return np.where(must_leave_M(view.state), Kind.EVACUATION, np.where(is_room_M, Kind.ROOM, Kind.RELIEF))
 
 
-def relief_of_leaving(pressure_HJB: Array, demand_MJB: Array, threshold_HJ: Array, state: State) -> Array:
+def relief_of_leaving(used_HJB: Array, demand_MJB: Array, threshold_HJ: Array, state: State) -> Array:
     """What a movable's leaving takes off the excess of its host, in host thresholds; 0 on hosts without; shape (M,).
 
     The excess of a host is the weighted mean over the outlook of what its pressure (demand / threshold) has above
     `RELIEF_LEVEL`, so a VM larger than the excess counts no more than one just large enough.
     """
     gain_M = np.zeros(len(demand_MJB))
-    excess_HJ = excess(pressure_HJB)
+    excess_HJ = excess(used_HJB, threshold_HJ)
     is_hot_H = (excess_HJ > 0).any(axis=1) & state.inventory.is_up_H
     leaving = np.flatnonzero(is_hot_H[state.host_of_M] & (state.host_of_M != NOWHERE))
     host_G = state.host_of_M[leaving]
-    after_GJB = pressure_HJB[host_G] - demand_MJB[leaving] / threshold_HJ[host_G][:, :, None]
-    gain_M[leaving] = (excess_HJ[host_G] - excess(after_GJB)).sum(axis=1)
+    after_GJ = excess(used_HJB[host_G] - demand_MJB[leaving], threshold_HJ[host_G])
+    gain_M[leaving] = (excess_HJ[host_G] - after_GJ).sum(axis=1)
     return gain_M
 
 
-def excess(pressure_XJB: Array) -> Array:
-    """Weighted mean over the outlook of the pressure above `RELIEF_LEVEL`; the shape without B."""
-    over = pressure_XJB - RELIEF_LEVEL
-    return np.asarray(np.maximum(over, 0.0, out=over) @ WEIGHT_B)
+def excess(used_XJB: Array, threshold_XJ: Array) -> Array:
+    """Weighted mean over the outlook of the pressure above `RELIEF_LEVEL`; shape (X, J).
+
+    Added up in four sums as the kernels do it: rounding must not tell equals apart.
+    """
+    over = np.maximum(used_XJB - (RELIEF_LEVEL * threshold_XJ)[..., None], 0.0)
+    a, b, c, d = ((over[..., i] + over[..., i + 4]) + over[..., i + 8] for i in range(1, 5))
+    return np.asarray((TREND_WEIGHT * over[..., TREND] + BLOCK_WEIGHT * ((a + b) + (c + d))) / threshold_XJ)
 
 
 def ranked(gain_M: Array, fixed: RoundView, is_possible_M: BoolArray, rows: int) -> IntArray:
@@ -212,35 +256,29 @@ def room_for(hot: IntArray, gain_M: Array, state: State) -> Array:
     """
     inventory, host_M = state.inventory, state.host_of_M
     is_place_GH = np.zeros((hot.size, inventory.host_count), dtype=np.bool_)
-    fits_GM = np.ones((hot.size, host_M.size), dtype=np.bool_)
+    share_GM = np.ones((hot.size, host_M.size))
     for r in range(RESOURCES):
         short_GH = state.used_HR[:, r] + state.demand_MR[hot, r, None] - inventory.limit_HR[:, r]
         is_place_GH |= short_GH > 0
-        fits_GM &= short_GH[:, host_M] <= state.demand_MR[:, r]
+        short_GM = short_GH[:, host_M]
+        is_short_GM = short_GM > state.demand_MR[:, r]
+        part_GM = np.where(is_short_GM, state.demand_MR[:, r] / np.where(is_short_GM, short_GM, 1.0), 1.0)
+        share_GM = np.minimum(share_GM, part_GM)
     is_place_GH &= inventory.is_allowed_MH[hot] & inventory.is_up_H
     is_place_GH[np.arange(hot.size), host_M[hot]] = False
-    fits_GM &= is_place_GH[:, host_M] & (host_M != NOWHERE)
-    return np.where(fits_GM, gain_M[hot][:, None], 0.0).max(axis=0, initial=0.0)
+    share_GM[~(is_place_GH[:, host_M] & (host_M != NOWHERE))] = 0.0
+    return (share_GM * gain_M[hot][:, None]).max(axis=0, initial=0.0)
 
 
 def target_badness(rows: IntArray, view: PlanView) -> Array:
     """How ill a host would bear a movable: the excess it would have, then CPU and memory; shape (N, H)."""
     state, fixed = view.state, view.round
     capacity_H = fixed.inventory.capacity_HR[:, MEMORY]
-    after_NHJB = (view.used_HJB + fixed.demand_MJB[rows][:, None]) / fixed.threshold_HJ[:, :, None]
+    after_NHJB = view.used_HJB + fixed.demand_MJB[rows][:, None]
+    threshold_NHJ = np.broadcast_to(fixed.threshold_HJ, after_NHJB.shape[:3])
+    cpu_NH = after_NHJB[:, :, 0, TREND] / threshold_NHJ[:, :, 0]
     memory_NH = (state.used_HR[:, MEMORY] + state.demand_MR[rows, MEMORY, None]) / capacity_H
-    return np.asarray((after_NHJB[:, :, 0, TREND] + memory_NH) / 2 + EXCESS_WEIGHT * excess(after_NHJB).sum(axis=2))
-
-
-def diagonal(badness_NH: Array, rank_N: IntArray, slots: int) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the finite entries with the lowest sum of column rank and row rank; at most `slots` each."""
-    order_NH = np.argsort(badness_NH, axis=1, kind="stable")
-    column_rank_NH = np.empty(badness_NH.shape)
-    np.put_along_axis(column_rank_NH, order_NH, np.arange(badness_NH.shape[1])[None, :] * 1.0, axis=1)
-    sum_NH = np.where(np.isfinite(badness_NH), column_rank_NH + ROW_STEP * rank_N[:, None], np.inf)
-    best = np.argsort(sum_NH, axis=None, kind="stable")[:slots]
-    best = best[np.isfinite(sum_NH.ravel()[best])]
-    return np.divmod(best, badness_NH.shape[1])
+    return np.asarray((cpu_NH + memory_NH) / 2 + EXCESS_WEIGHT * excess(after_NHJB, threshold_NHJ).sum(axis=2))
 
 
 def _listed(picks_P3: IntArray, slots: int) -> Shortlist:

@@ -1,32 +1,54 @@
 """What one look at a cluster says about the minutes to come: made once a round, carried along as a plan grows.
 
 The *outlook* is demand in B scenarios: first the trend estimate, by which the rules judge, then the means of the twelve
-5-minute blocks of the last hour. It keeps the hour resolved in time, so that VMs that peak together count together.
+5-minute blocks of the last hour, or as many blocks of a forecast. It keeps the hour resolved in time, so that VMs that
+peak together count together.
 
 Shapes besides those of `cluster.py`: J the resources whose demand moves (CPU, STORAGE), B scenarios.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ..model.cluster import CPU, NOWHERE, STORAGE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
+from ..model.cluster import NOWHERE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
 from ..model.cost import migration_cost_M
 from ..model.plan import Plan, Status, moves_of
 from ..model.rules import bound_M, is_ha_binding
 from ..model.state import State, state_of
+from .begin_kernels import add_move, begin_into
 from .headroom import Slack, restart_slack
+from .look_arrays import (
+    BLOCK_MINUTES,
+    BLOCKS,
+    DEMAND_RESOURCES,
+    TREND,
+    LookArrays,
+    PlanArrays,
+    RoundArrays,
+    Scratch,
+    look_arrays,
+    new_round,
+)
+from .outlook_kernels import blocks_of
 
-DEMAND_RESOURCES = [CPU, STORAGE]  # axis J
-BLOCKS = 12  # of the last hour
-BLOCK_MINUTES = 5  # traces have 5-minute samples, so shorter blocks would say nothing more
-TREND = 0  # scenario of the trend estimate; the blocks follow, newest last
-TREND_WEIGHT = 0.5  # of the trend against the whole hour; assumed, the demand of the next hour lies between the two
-WEIGHT_B = read_only([TREND_WEIGHT] + [(1 - TREND_WEIGHT) / BLOCKS] * BLOCKS)
+Outlook = Callable[[Cluster], Array]
+"""What demand may be in the hour to come: a cluster -> cores in BLOCKS scenarios; shape (M, J, BLOCKS)."""
+
+
+class Look(NamedTuple):
+    """The same as a `RoundView`, for the kernels (see `look_arrays.py`)."""
+
+    fixed: LookArrays
+    now: RoundArrays
+    scratch: Scratch
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +62,7 @@ class RoundView:
         demand_MJB: demand of each movable in each scenario, cores, finite, 0 for VMs that are off; shape (M, J, B).
         used_HJB: demand on each host before the plan, cores; shape (H, J, B).
         threshold_HJ: CPU and storage cores that may be used of each host before it is contended; shape (H, J).
+        look: the same for the kernels.
     """
 
     name: str
@@ -48,6 +71,7 @@ class RoundView:
     demand_MJB: Array
     used_HJB: Array
     threshold_HJ: Array
+    look: Look
 
     @property
     def inventory(self) -> Inventory:
@@ -110,7 +134,8 @@ class RoundView:
     def mean_cost_gib(self) -> float:
         """Mean migration cost of what runs, GiB; 1 where nothing runs or costs anything."""
         running = self.cost_M[self.inventory.is_on_M]
-        return float(running.mean()) if running.size and running.mean() > 0 else 1.0
+        total_gib = float(np.cumsum(running)[-1]) if running.size else 0.0  # one after another, as the kernels add up
+        return total_gib / running.size if total_gib > 0 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +146,14 @@ class PlanView:
         round: what the moves do not change.
         state: the state after them.
         used_HJB: demand on each host in each scenario, cores; shape (H, J, B).
+        arrays: the same for the kernels.
         moves: the moves, as (m, target index), in order.
     """
 
     round: RoundView
     state: State
     used_HJB: Array
+    arrays: PlanArrays
     moves: tuple[tuple[int, int], ...] = ()
 
     @cached_property
@@ -143,11 +170,12 @@ class PlanView:
 
     def after(self, m: int, target: int) -> PlanView:
         """The view after one more move."""
-        used_HJB = self.used_HJB.copy()
-        used_HJB[self.state.host_of_M[m]] -= self.round.demand_MJB[m]
-        used_HJB[target] += self.round.demand_MJB[m]
+        look, arrays = self.round.look, PlanArrays._make(array.copy() for array in self.arrays)
+        add_move(look.fixed, look.now, arrays, m, target)
         moves = (*self.moves, (m, target))
-        return replace(self, state=self.state.moved(m, target), used_HJB=used_HJB, moves=moves)
+        return replace(
+            self, state=self.state.moved(m, target), used_HJB=read_only(arrays.used_HJB), arrays=arrays, moves=moves
+        )
 
     def plan(self, planner: str, reason: str = "chosen by the policy") -> Plan:
         """The moves so far as a plan; without any, a plan that refuses."""
@@ -163,53 +191,73 @@ class PlanView:
         )
 
 
-def look_at(cluster: Cluster, state: State | None = None) -> PlanView:
+def look_at(cluster: Cluster, state: State | None = None, forecast_MJB: Array | None = None) -> PlanView:
     """The view of a cluster before any move.
 
     Args:
         cluster: what telemetry shows.
         state: `state_of(cluster)`, where the caller has it already.
+        forecast_MJB: demand in the hour to come, cores, which takes the place of the blocks of the last hour in the
+            outlook; the rules judge by the estimate all the same; shape (M, J, BLOCKS).
     """
     start = state if state is not None else state_of(cluster)
     inventory, settings = cluster.inventory, cluster.inventory.settings
-    demand_MJB = outlook(cluster, start)
-    on_HM = (start.host_of_M[None, :] == np.arange(inventory.host_count)[:, None]).astype(np.float64)
+    fixed = look_arrays(inventory)
+    now, arrays, scratch = new_round(fixed)
+    now.demand_MR[:] = start.demand_MR
+    now.demand_MJB[:] = outlook(cluster, start, forecast_MJB)
+    minute = cluster.time.hour * 60 + cluster.time.minute
+    begin_into(fixed, now, arrays, scratch, _plain(start.host_of_M), _plain(start.swap_V), minute)
     thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
     view = RoundView(
         name=cluster.name,
         time=cluster.time,
         start=start,
-        demand_MJB=read_only(demand_MJB),
-        used_HJB=read_only(np.tensordot(on_HM, demand_MJB, axes=1)),
+        demand_MJB=read_only(now.demand_MJB),
+        used_HJB=read_only(now.before_HJB),
         threshold_HJ=read_only(inventory.capacity_HR[:, DEMAND_RESOURCES] * thresholds_J),
+        look=Look(fixed, now, scratch),
     )
-    return PlanView(view, start, view.used_HJB)
+    return PlanView(view, start, view.used_HJB, arrays)
 
 
-def outlook(cluster: Cluster, state: State) -> Array:
+def outlook(cluster: Cluster, state: State, forecast_MJB: Array | None = None) -> Array:
     """Demand of each movable in each scenario, cores, finite; shape (M, J, B)."""
     V, M = cluster.inventory.vm_count, cluster.inventory.movable_count
     demand_MJB = np.zeros((M, len(DEMAND_RESOURCES), 1 + BLOCKS))
     demand_MJB[:, :, TREND] = np.nan_to_num(state.demand_MR[:, DEMAND_RESOURCES])
-    demand_MJB[:V, 0, 1:] = recent_blocks(cluster.cpu_samples_VT)
-    demand_MJB[:, 1, 1:] = recent_blocks(cluster.storage_samples_MT)
+    if forecast_MJB is not None:
+        demand_MJB[:, :, 1:] = forecast_MJB
+    else:
+        demand_MJB[:V, 0, 1:] = blocks_of(last_hour(cluster.cpu_samples_VT))
+        demand_MJB[:, 1, 1:] = blocks_of(last_hour(cluster.storage_samples_MT))
     demand_MJB[~cluster.inventory.is_on_M] = 0.0
     return demand_MJB
 
 
+def last_hour(samples_NT: Array) -> Array:
+    """The samples of the last hour, in a form that the kernels take; shape (N, at most 60)."""
+    return np.array(samples_NT[:, -BLOCKS * BLOCK_MINUTES :], dtype=np.float64, order="C")
+
+
 def recent_blocks(samples_NT: Array) -> Array:
-    """Means of the 5-minute blocks of the last hour, oldest first; shape (N, BLOCKS).
+    """Means of the 5-minute blocks of the last hour, oldest first; the numpy twin of `blocks_of`; shape (N, BLOCKS).
 
     A missing sample counts as the mean of the others of its row (0 where there are none); where telemetry is shorter
     than an hour, its oldest sample stands for the time before.
     """
-    minutes = BLOCKS * BLOCK_MINUTES
-    recent_NT = samples_NT[:, -minutes:]
+    recent_NT = last_hour(samples_NT)
     is_missing_NT = np.isnan(recent_NT)
     if is_missing_NT.any():
         count_N = np.maximum((~is_missing_NT).sum(axis=1), 1)
-        mean_N = np.where(is_missing_NT, 0.0, recent_NT).sum(axis=1) / count_N
+        mean_N = np.cumsum(np.where(is_missing_NT, 0.0, recent_NT), axis=1)[:, -1] / count_N
         recent_NT = np.where(is_missing_NT, mean_N[:, None], recent_NT)
-    if recent_NT.shape[1] < minutes:
-        recent_NT = np.pad(recent_NT, ((0, 0), (minutes - recent_NT.shape[1], 0)), mode="edge")
-    return np.asarray(recent_NT.reshape(-1, BLOCKS, BLOCK_MINUTES).mean(axis=2))
+    missing_minutes = BLOCKS * BLOCK_MINUTES - recent_NT.shape[1]
+    recent_NT = np.pad(recent_NT, ((0, 0), (missing_minutes, 0)), mode="edge")
+    # Cumulative sums add one after another, as the kernel does.
+    return np.asarray(np.cumsum(recent_NT.reshape(-1, BLOCKS, BLOCK_MINUTES), axis=2)[:, :, -1] / BLOCK_MINUTES)
+
+
+def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy that may be written to: numba compiles anew for arrays that may not."""
+    return values.copy()

@@ -40,10 +40,6 @@ class Lifecycle:
         waiting: where VMs without a host stand.
         world: how long a host in maintenance is waited for.
         tasks: where it is written down.
-
-    Attributes:
-        waiting_vm_minutes: minutes that VMs have waited for a host so far.
-        evacuation_host_minutes: minutes that hosts in maintenance have waited to be emptied so far.
     """
 
     def __init__(
@@ -56,8 +52,6 @@ class Lifecycle:
     ) -> None:
         self._present, self._migrations, self._waiting = present, migrations, waiting
         self._world, self._tasks = world, tasks
-        self.waiting_vm_minutes = 0
-        self.evacuation_host_minutes = 0
         self._events = list(present.episode.events)
         self._to_empty: dict[int, _Maintenance] = {}  # by host
         self._recoveries: list[tuple[int, int]] = []  # (minute, host)
@@ -75,10 +69,20 @@ class Lifecycle:
         times += [int(minute) for minute in np.unique(self._present.ready_minute_V)]
         return min((minute for minute in times if minute > now), default=None)
 
-    def pass_minutes(self, minutes: int) -> None:
-        """Counts minutes of waiting."""
-        self.waiting_vm_minutes += minutes * len(self._waiting)
-        self.evacuation_host_minutes += minutes * len(self._to_empty)
+    @property
+    def waiting_count(self) -> int:
+        """How many VMs wait for a host."""
+        return len(self._waiting)
+
+    @property
+    def to_empty_count(self) -> int:
+        """How many hosts in maintenance wait to be emptied."""
+        return len(self._to_empty)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the end of a move may let something happen: a host is empty, or there is room for a VM."""
+        return bool(self._to_empty) or self._waiting.has_pending
 
     def happen(self, minute: int, period_minutes: int) -> None:
         """Everything that happens at the start of a minute."""

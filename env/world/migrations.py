@@ -7,59 +7,62 @@ higher for a while.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..model.cluster import CPU, NOWHERE, Array
-from ..model.plan import Move, dense_move
+from ..model.plan import Move, MoveKind
 from ..model.rules import check_move
 from ..model.state import State
+from .arrays import MOVE, Fate, Log, Now, Term
 from .migration import MoveRecord, Outcome, WorldSettings, migration_seconds
 from .present import Present
 from .tasks import TICK_SECONDS
 
+FIRST_ROWS = 64  # of the log; it doubles where a day has more moves
 
-@dataclass(frozen=True)
-class Migration:
-    """A migration under way; its record is at `record` in the log."""
-
-    m: int
-    target: int
-    end_seconds: float
-    record: int
+OUTCOMES = {Fate.RUNNING: Outcome.RUNNING, Fate.DONE: Outcome.DONE, Fate.DROPPED: Outcome.DROPPED}
 
 
 class Migrations:
     """Carries out one plan after another.
 
+    The compiled clock does most of it (`clock_kernels.py`) on the same rows. Here is the whole of it in Python, for
+    what is rare and as reference, and what people read of it.
+
     Args:
         present: what the moves change.
         world: how long they take and what they load.
+        now: the arrays of minute 0.
 
     Attributes:
-        log: records of all moves so far, in the order of their plans.
-        copied_gib: memory copied so far.
-        last_end_seconds: when the last plan ended, None before the first.
+        rows: all moves so far, those in the queue last.
     """
 
-    def __init__(self, present: Present, world: WorldSettings) -> None:
-        self._present, self._world = present, world
-        self.log: list[MoveRecord] = []
-        self.copied_gib = 0.0
-        self.last_end_seconds: float | None = None
-        self._plan = 0
-        self._queue: deque[Move] = deque()
-        self._active: list[Migration] = []
-        self._relocalizing: list[tuple[int, int, int]] = []  # (m, first minute, minute after the last)
-        self._is_ha_enforced = False
+    def __init__(self, present: Present, world: WorldSettings, now: Now) -> None:
+        self._present, self._world, self._now = present, world, now
+        self.rows: Log = np.zeros(FIRST_ROWS, dtype=MOVE)
+        self._reasons: dict[int, str] = {}  # why moves are made, and why they were dropped, by row
+        self._details: dict[int, str] = {}
 
     @property
     def is_busy(self) -> bool:
         """Whether moves are queued or running."""
-        return bool(self._queue or self._active)
+        clock = self._now.clock[0]
+        return bool(clock["active"] > 0 or clock["head"] < clock["end"])
+
+    @property
+    def last_end_seconds(self) -> float | None:
+        """When the last plan ended, None before the first."""
+        seconds = float(self._now.clock[0]["last_end_seconds"])
+        return None if np.isnan(seconds) else seconds
+
+    @property
+    def log(self) -> list[MoveRecord]:
+        """Records of all moves so far but for those in the queue, in the order of their plans."""
+        return [self._record(i) for i in range(int(self._now.clock[0]["head"]))]
 
     def start(self, moves: Sequence[Move], plan: int, is_ha_enforced: bool) -> None:
         """Queues the moves of a plan that has been found valid.
@@ -69,8 +72,29 @@ class Migrations:
             plan: its running number.
             is_ha_enforced: whether R7 binds it.
         """
-        self._queue.extend(moves)
-        self._plan, self._is_ha_enforced = plan, is_ha_enforced
+        first, inventory = int(self._now.clock[0]["end"]), self._present.episode.inventory
+        hosts, ids = inventory.host_index, {MoveKind.VM: inventory.vm_index, MoveKind.SESSION: inventory.session_index}
+        self.queue(
+            [(ids[m.kind][m.id], hosts[m.source], hosts[m.target], m.cost_gib) for m in moves], plan, is_ha_enforced
+        )
+        self._reasons |= {i: move.reason for i, move in enumerate(moves, first) if move.reason}
+
+    def queue(self, moves: Sequence[tuple[int, int, int, float]], plan: int, is_ha_enforced: bool) -> None:
+        """`start` for moves as (m, source, target, GiB to copy)."""
+        clock = self._now.clock[0]
+        self.make_room(len(moves))
+        for i, move in enumerate(moves, int(clock["end"])):
+            self.rows[i] = (*move, plan, Fate.QUEUED, 0.0, 0.0, 0, 0)
+        clock["end"] += len(moves)
+        clock["plan"], clock["is_ha_enforced"] = plan, is_ha_enforced
+
+    def make_room(self, moves: int) -> None:
+        """Makes the log so long that it holds this many more moves."""
+        needed = int(self._now.clock[0]["end"]) + moves
+        if needed > len(self.rows):
+            longer = np.zeros(max(needed, 2 * len(self.rows)), dtype=MOVE)
+            longer[: len(self.rows)] = self.rows
+            self.rows = longer
 
     def minute(self, minute: int, used_HK: Array) -> None:
         """One minute in which migrations start, run or end; times are exact to the second.
@@ -83,17 +107,18 @@ class Migrations:
         begin = minute * TICK_SECONDS
         now, end = begin, begin + TICK_SECONDS
         while True:
-            self._start_moves(minute, now)
+            self.start_moves(minute, now)
             if not self._active:
                 return
-            first = min(self._active, key=lambda a: (a.end_seconds, a.record))
-            until = min(first.end_seconds, end)
-            for migration in self._active:
+            first = min(self._active, key=lambda i: (float(self.rows[i]["end_seconds"]), i))
+            first_end = float(self.rows[first]["end_seconds"])
+            until = min(first_end, end)
+            for i in self._active:
                 share = self._world.busy_cores * (until - now) / TICK_SECONDS
-                used_HK[self._present.host_of_M[migration.m], 0] += share
-                used_HK[migration.target, 0] += share
+                used_HK[self._present.host_of_M[self.rows[i]["m"]], 0] += share
+                used_HK[self.rows[i]["target"], 0] += share
             now = until
-            if first.end_seconds > end:
+            if first_end > end:
                 return
             self._finish(first, minute, used_HK, (end - now) / TICK_SECONDS)
 
@@ -105,16 +130,25 @@ class Migrations:
             storage_MT: storage demand in them; shape (M, T).
         """
         found = []
-        for m, begins, ends in self._relocalizing:
-            lo, hi = max(begins, start) - start, min(ends, end) - start
-            if lo < hi and self._present.host_of_M[m] >= 0:
+        clock = self._now.clock[0]
+        for row in self.rows[clock["first_settling"] : clock["head"]]:
+            m = int(row["m"])
+            lo = max(int(row["settling_minute"]), start) - start
+            hi = min(int(row["settled_minute"]), end) - start
+            if row["outcome"] == Fate.DONE and lo < hi and self._present.host_of_M[m] >= 0:
                 extra_T = self._world.relocalization_share * storage_MT[m, lo:hi]
                 found.append((int(self._present.host_of_M[m]), slice(lo, hi), extra_T))
         return tuple(found)
 
     def forget(self, minute: int) -> None:
-        """Drops caches that have settled by a minute."""
-        self._relocalizing = [r for r in self._relocalizing if r[2] > minute]
+        """Passes over the moves whose caches have settled by a minute."""
+        clock = self._now.clock[0]
+        while clock["first_settling"] < clock["head"]:
+            row = self.rows[clock["first_settling"]]
+            is_settling = row["outcome"] == Fate.DONE and row["settled_minute"] > minute
+            if row["outcome"] == Fate.RUNNING or is_settling:
+                return
+            clock["first_settling"] += 1
 
     def share_memory(self, minute: int, given_gib: Mapping[int, float] | None = None) -> None:
         """Shares memory anew on every host, apart from what is held on targets for VMs on their way to them.
@@ -127,85 +161,127 @@ class Migrations:
             return
         need_V = self._present.need_V(minute)
         reserved_gib_H = np.zeros(self._present.inventory.host_count)
-        for migration in self._active:
-            if migration.m < len(need_V):
-                reserved_gib_H[migration.target] += need_V[migration.m]
+        for m, target in self._moving():
+            if m < len(need_V):
+                reserved_gib_H[target] += need_V[m]
         self._present.share(minute, reserved_gib_H, given_gib)
 
     def with_both_sides(self, state: State) -> State:
         """A state with every migrating VM counted on its source and on its target."""
-        for migration in self._active:
+        for m, target in self._moving():
             used_HR, members_HA = state.used_HR.copy(), state.members_HA.copy()
-            used_HR[migration.target] += state.demand_MR[migration.m]
-            members_HA[migration.target] += state.inventory.is_anti_MA[migration.m]
+            used_HR[target] += state.demand_MR[m]
+            members_HA[target] += state.inventory.is_anti_MA[m]
             state = replace(state, used_HR=used_HR, members_HA=members_HA)
         return state
 
     def touches(self, h: int) -> bool:
         """Whether a running migration comes from or goes to a host."""
-        return any(a.target == h or self._present.host_of_M[a.m] == h for a in self._active)
+        return any(h in (target, self._present.host_of_M[m]) for m, target in self._moving())
 
     def cut_off(self, now: float, why: str, *, m: int | None = None, host: int | None = None) -> None:
         """Gives up the running migrations of a movable, or from or to a host; the movable stays on its source."""
-        for migration in list(self._active):
-            source = self._present.host_of_M[migration.m]
-            if migration.m == m or (host is not None and host in (source, migration.target)):
-                self._active.remove(migration)
-                self.log[migration.record] = self.log[migration.record].cut_off(now, why)
+        for i in list(self._active):
+            row = self.rows[i]
+            sides = (int(self._present.host_of_M[row["m"]]), int(row["target"]))
+            if row["m"] == m or (host is not None and host in sides):
+                self._take_out(i)
+                row["outcome"], row["end_seconds"] = Fate.DROPPED, now
+                self._details[i] = why
                 self._end_of_plan(now)
 
-    def _start_moves(self, minute: int, now: float) -> None:
+    def start_moves(self, minute: int, now: float) -> None:
         """Starts queued moves while a slot is free; a move that must wait for one under way waits."""
-        while self._queue and len(self._active) < self._world.concurrent_migrations:
-            move = self._queue[0]
+        clock = self._now.clock[0]
+        while clock["head"] < clock["end"] and len(self._active) < self._world.concurrent_migrations:
+            i = int(clock["head"])
+            row = self.rows[i]
+            m, target = int(row["m"]), int(row["target"])
             state = self.with_both_sides(self._present.state(minute))
-            m, target = dense_move(state, move)
-            broken = self._broken(state, m, target, move.source)
+            broken = self._broken(state, m, target, int(row["source"]))
             if self._active and (broken or self.may_crowd_gpus(m, target)):
                 return
             if broken:
                 self._drop_queue(now, broken)
                 return
-            self._queue.popleft()
-            seconds = migration_seconds(move.cost_gib, float(state.demand_MR[m, CPU]), self._world)
-            self._active.append(Migration(m, target, now + seconds, len(self.log)))
-            self.log.append(MoveRecord(move, now, now + seconds, Outcome.RUNNING, plan=self._plan))
-            self.copied_gib += move.cost_gib
+            seconds = migration_seconds(float(row["cost_gib"]), float(state.demand_MR[m, CPU]), self._world)
+            row["outcome"], row["start_seconds"], row["end_seconds"] = Fate.RUNNING, now, now + seconds
+            self._now.active_A[clock["active"]] = i
+            clock["active"] += 1
+            clock["head"] += 1
+            self._now.cost_4[Term.MIGRATION] += row["cost_gib"]
             self.share_memory(minute)
-
-    def _broken(self, state: State, m: int, target: int, source: str) -> str:
-        """The first rule that a move breaks by now, in words; empty where it is allowed."""
-        h = int(state.host_of_M[m])
-        if h != NOWHERE and state.inventory.hosts[h].id != source:
-            return f"{state.inventory.movable_id(m)} is on {state.inventory.hosts[h].id} by now, not on {source}"
-        return next(map(str, check_move(state, m, target, is_ha_enforced=self._is_ha_enforced)), "")
 
     def may_crowd_gpus(self, m: int, target: int) -> bool:
         """Whether a VM with a vGPU is on its way to the host that another one wants to go to."""
         gpu_memory_M = self._present.inventory.gpu_memory_M
-        return bool(gpu_memory_M[m] > 0) and any(a.target == target and gpu_memory_M[a.m] > 0 for a in self._active)
+        return bool(gpu_memory_M[m] > 0) and any(h == target and gpu_memory_M[a] > 0 for a, h in self._moving())
 
-    def _finish(self, migration: Migration, minute: int, used_HK: Array, rest: float) -> None:
+    @property
+    def _active(self) -> list[int]:
+        """Rows of the migrations that run, in the order of their starts."""
+        return [int(i) for i in self._now.active_A[: self._now.clock[0]["active"]]]
+
+    def _moving(self) -> Iterator[tuple[int, int]]:
+        """(movable, target) of the migrations that run."""
+        for i in self._active:
+            yield int(self.rows[i]["m"]), int(self.rows[i]["target"])
+
+    def _broken(self, state: State, m: int, target: int, source: int) -> str:
+        """The first rule that a move breaks by now, in words; empty where it is allowed."""
+        h, hosts = int(state.host_of_M[m]), state.inventory.hosts
+        if h not in (NOWHERE, source):
+            return f"{state.inventory.movable_id(m)} is on {hosts[h].id} by now, not on {hosts[source].id}"
+        return next(
+            map(str, check_move(state, m, target, is_ha_enforced=bool(self._now.clock[0]["is_ha_enforced"]))), ""
+        )
+
+    def _finish(self, i: int, minute: int, used_HK: Array, rest: float) -> None:
         """The VM runs on its target from now on: for the rest (a share) of this minute it loads that host."""
-        m, source = migration.m, self._present.host_of_M[migration.m]
+        row, host_of_M = self.rows[i], self._present.host_of_M
+        m = int(row["m"])
         load_K = rest * self._present.load_K(m, minute)
-        used_HK[source] -= load_K
-        used_HK[migration.target] += load_K
-        self._present.host_of_M[m] = migration.target
-        self._active.remove(migration)
-        self.log[migration.record] = self.log[migration.record].ended()
-        begins = minute + 1
-        self._relocalizing.append((m, begins, begins + self._world.relocalization_minutes))
+        used_HK[host_of_M[m]] -= load_K
+        used_HK[row["target"]] += load_K
+        host_of_M[m] = row["target"]
+        self._take_out(i)
+        row["outcome"], row["settling_minute"] = Fate.DONE, minute + 1
+        row["settled_minute"] = minute + 1 + self._world.relocalization_minutes
         self.share_memory(minute)
-        self._end_of_plan(migration.end_seconds)
+        self._end_of_plan(float(row["end_seconds"]))
+
+    def _take_out(self, i: int) -> None:
+        """A row no longer runs."""
+        left = [other for other in self._active if other != i]
+        self._now.active_A[: len(left)] = left
+        self._now.clock[0]["active"] = len(left)
 
     def _end_of_plan(self, now: float) -> None:
         """Notes the end of the plan, if this is it."""
         if not self.is_busy:
-            self.last_end_seconds = now
+            self._now.clock[0]["last_end_seconds"] = now
 
     def _drop_queue(self, now: float, why: str) -> None:
         """Gives up the rest of a plan: its next move is no longer allowed, and later ones count on it."""
-        self.log += [MoveRecord(move, now, now, Outcome.DROPPED, why, self._plan) for move in self._queue]
-        self._queue.clear()
-        self.last_end_seconds = now
+        clock = self._now.clock[0]
+        for i in range(int(clock["head"]), int(clock["end"])):
+            row = self.rows[i]
+            row["outcome"], row["start_seconds"], row["end_seconds"] = Fate.DROPPED, now, now
+            self._details[i] = why
+        clock["head"], clock["last_end_seconds"] = clock["end"], now
+
+    def _record(self, i: int) -> MoveRecord:
+        """A row as people read it."""
+        row, inventory = self.rows[i], self._present.episode.inventory
+        m = int(row["m"])
+        kind = MoveKind.VM if m < inventory.vm_count else MoveKind.SESSION
+        source, target = (inventory.hosts[int(row[side])].id for side in ("source", "target"))
+        reason = self._reasons.get(i, "")
+        return MoveRecord(
+            move=Move(kind, inventory.movable_id(m), source, target, float(row["cost_gib"]), reason),
+            start_seconds=float(row["start_seconds"]),
+            end_seconds=float(row["end_seconds"]),
+            outcome=OUTCOMES[Fate(int(row["outcome"]))],
+            detail=self._details.get(i, ""),
+            plan=int(row["plan"]),
+        )

@@ -1,6 +1,7 @@
 """The present of a simulated cluster: who is where, what is on, what state hosts are in, who has how much memory.
 
 Everything that changes during a day besides the clock is here, so that planners, metering and events look at one thing.
+It is kept in the arrays of `arrays.py`, which the compiled clock changes as well.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from ..model.cluster import NOWHERE, Array, Cluster, HostState, Inventory, read_only
 from ..model.memory import share_memory
 from ..model.state import State, state_of
+from .arrays import STATES, Now
 from .workload import Episode
 
 
@@ -21,6 +23,7 @@ class Present:
 
     Args:
         episode: the cluster at minute 0, and its demand.
+        now: the arrays of minute 0.
 
     Attributes:
         host_of_M: where each movable is, -1 for nowhere; shape (M,).
@@ -28,14 +31,12 @@ class Present:
         physical_V: physical memory of each VM, GiB; of overcommit VMs what their host gives them; shape (V,).
     """
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: Episode, now: Now) -> None:
         base = episode.inventory
         self.episode = episode
-        self.host_of_M = episode.cluster.host_of_M.copy()
-        self.ready_minute_V = np.zeros(base.vm_count, dtype=np.int64)
-        self.physical_V = np.zeros(base.vm_count)
-        self.is_on_M = base.is_on_M.copy()
-        self._state_of_host = [host.state for host in base.hosts]
+        self.host_of_M, self.ready_minute_V = now.host_of_M, now.ready_minute_V
+        self.physical_V, self.is_on_M = now.physical_V, now.is_on_M
+        self._state_H = now.state_H
         self._inventory = base
         self._is_stale = False
         self.overcommit = np.flatnonzero(base.is_overcommit_V)
@@ -49,8 +50,8 @@ class Present:
             self._inventory = replace(
                 known,
                 hosts=tuple(
-                    h if h.state is s else replace(h, state=s)
-                    for h, s in zip(known.hosts, self._state_of_host, strict=True)
+                    h if h.state is STATES[s] else replace(h, state=STATES[s])
+                    for h, s in zip(known.hosts, self._state_H.tolist(), strict=True)
                 ),
                 vms=tuple(
                     vm if vm.is_on == is_on else replace(vm, is_on=bool(is_on))
@@ -66,11 +67,11 @@ class Present:
 
     def host_state(self, h: int) -> HostState:
         """State of a host."""
-        return self._state_of_host[h]
+        return STATES[self._state_H[h]]
 
     def set_host_state(self, h: int, state: HostState) -> None:
         """Changes the state of a host."""
-        self._state_of_host[h] = state
+        self._state_H[h] = STATES.index(state)
         self._is_stale = True
 
     def set_on(self, m: int, is_on: bool) -> None:
@@ -112,7 +113,7 @@ class Present:
             given_gib: what a plan has set (VM index -> GiB).
         """
         if self.overcommit.size:
-            self.physical_V = share_memory(state_of(self.cluster(minute)), reserved_gib_H, given_gib)
+            self.physical_V[:] = share_memory(state_of(self.cluster(minute)), reserved_gib_H, given_gib)
 
     def cluster(self, minute: int) -> Cluster:
         """What telemetry shows at the start of a minute."""

@@ -75,6 +75,11 @@ class WaitingQueue:
         """How many VMs wait."""
         return len(self._waiting)
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether room is being made for a VM."""
+        return self._pending is not None
+
     def add(self, newcomers: Sequence[Waiting]) -> None:
         """More VMs wait: those that lost their host stand before those that arrive."""
         self._waiting += newcomers

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from rich.console import Console
 
-from quell.experiments.bench_env import bench_env, random_actions
+from quell.experiments.bench_env import bench_env
+from quell.experiments.bench_parts import random_actions
 from quell.experiments.bench_tables import env_tables
 
 
@@ -18,6 +20,10 @@ def test_figures_and_tables() -> None:
     assert all(row["steps"] > 0 and row["steps_per_cpu_second"] > 0 for row in figures["steps"])
     assert all(row["seconds_per_day"] > 0 for row in figures["drawing"])
     assert set(figures["parts"]) == {"call", "shortlist", "features", "look", "advance_round"}
+    assert [row["policy"] for row in figures["shares"]] == ["moves", "stops"]
+    for row in figures["shares"]:
+        parts = [row[name] for name in ("advance", "look", "shortlist", "features", "python")]
+        assert all(0 <= share <= 1 for share in parts) and sum(parts) == pytest.approx(1)
     assert 0 < figures["training"]["learner_share"] < 1
     console = Console(file=io.StringIO(), width=200)
     for table in env_tables(figures):

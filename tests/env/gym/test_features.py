@@ -156,9 +156,11 @@ class TestProperties:
             return
         small, large = look_at(cluster), look_at(scaled(cluster, factor))
         own, other = features(small, shortlist(small)), features(large, shortlist(large))
-        has_scale = SCHEMA.candidate.index("migration_rounds")
+        # A migration takes its time and its core whatever the size of machines.
+        has_scale = [SCHEMA.candidate.index(name) for name in ("migration_rounds", "price", "outlook_worth")]
         np.testing.assert_allclose(np.delete(own[0], has_scale, 1), np.delete(other[0], has_scale, 1), atol=1e-5)
-        np.testing.assert_allclose(own[1], other[1], atol=1e-5)
+        best = SCHEMA.context.index("worth_best")
+        np.testing.assert_allclose(np.delete(own[1], best), np.delete(other[1], best), atol=1e-5)
 
     @settings(max_examples=25)
     @given(seed=seeds)

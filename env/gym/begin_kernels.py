@@ -1,0 +1,161 @@
+"""The beginning of a round in numba: what moves would cost, who may move, and who is where before the first of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, IntArray
+from ..model.compiled import bare, inlined, inner, kernel
+from ..world.price import move_price
+from .look_arrays import (
+    BLOCKS,
+    COST_SHARE,
+    HA,
+    HA_ASK,
+    HA_FREE,
+    HA_KNOWN,
+    IS_SLACK_STALE,
+    MEAN_COST,
+    MINUTE,
+    MOVES,
+    TREND,
+    WAITING,
+    LookArrays,
+    PlanArrays,
+    RoundArrays,
+    Scratch,
+)
+from .reserve_kernels import reserve_into
+
+
+@kernel
+def begin_into(
+    fixed: LookArrays,
+    now: RoundArrays,
+    plan: PlanArrays,
+    scratch: Scratch,
+    host_of_M: IntArray,
+    swap_V: Array,
+    minute_of_day: int,
+) -> int:
+    """Begins a plan without moves, demand being in `now` already.
+
+    Args:
+        host_of_M: where everything is, -1 for nowhere.
+        swap_V: memory swapped out, GiB.
+        minute_of_day: of the clock.
+
+    Returns:
+        whether R7 binds: `HA_FREE`, `HA_KNOWN` or `HA_ASK`.
+    """
+    V = fixed.vm_count
+    plan.host_of_M[:] = host_of_M
+    now.home_M[:] = host_of_M
+    now.figure_X[MINUTE] = minute_of_day
+    waiting = 0
+    for m in range(host_of_M.size):
+        now.swap_M[m] = swap_V[m] if m < V and fixed.is_on_M[m] else 0.0
+        now.is_free_M[m] = fixed.is_on_M[m] and host_of_M[m] != NOWHERE
+        waiting += m < V and fixed.is_on_M[m] and host_of_M[m] == NOWHERE
+    now.figure_X[WAITING] = waiting
+    _bind(fixed, now)
+    _price(fixed, now)
+    add_up(fixed, now, plan)
+    now.before_HJB[:] = plan.used_HJB
+    plan.number_X[HA] = HA_FREE
+    if fixed.is_guaranteed:
+        _order_restarts(fixed, now)
+        plan.number_X[HA] = HA_KNOWN
+        if fixed.must_pack_gpus or not reserve_into(fixed, now, plan, scratch):
+            plan.number_X[HA] = HA_ASK
+    return plan.number_X[HA]
+
+
+@bare
+def _bind(fixed: LookArrays, now: RoundArrays) -> None:
+    """Takes the freedom from what R5 ties to another one on its host; the twin of `rules.bound_M`."""
+    for a in range(fixed.first_affinity.size - 1):
+        members = fixed.affinity_member[fixed.first_affinity[a] : fixed.first_affinity[a + 1]]
+        for i in range(members.size):
+            for k in range(members.size):
+                if i != k and now.home_M[members[i]] == now.home_M[members[k]]:
+                    now.is_free_M[members[i]] = False
+
+
+@bare
+def _price(fixed: LookArrays, now: RoundArrays) -> None:
+    """What every move would cost, in GiB and in core-minutes."""
+    total_gib, running = 0.0, 0
+    for m in range(now.cost_M.size):
+        cost_gib = now.demand_MR[m, MEMORY] + fixed.vgpu_gib_M[m] if m < fixed.vm_count else fixed.session_cost_gib
+        now.cost_M[m] = 0.0 if np.isnan(cost_gib) else cost_gib
+        now.price_M[m] = move_price(now.cost_M[m], now.demand_MJB[m, 0, TREND], fixed.pricing)
+        if fixed.is_on_M[m]:
+            total_gib += now.cost_M[m]
+            running += 1
+    mean_gib = total_gib / running if total_gib > 0 else 1.0
+    now.figure_X[MEAN_COST] = mean_gib
+    for m in range(now.cost_M.size):
+        now.root_M[m] = np.sqrt(now.cost_M[m] + COST_SHARE * mean_gib + TOLERANCE)
+
+
+@bare
+def add_up(fixed: LookArrays, now: RoundArrays, plan: PlanArrays) -> None:
+    """Adds up what is on each host."""
+    plan.used_HR[:] = 0.0
+    plan.used_HJB[:] = 0.0
+    plan.members_HA[:] = 0
+    plan.profiles_HC[:] = 0
+    plan.running_H[:] = 0
+    plan.moved_gib[0] = 0.0
+    plan.number_X[MOVES] = 0
+    plan.number_X[IS_SLACK_STALE] = 1
+    plan.is_stale_H[:] = True
+    for m in range(plan.host_of_M.size):
+        if plan.host_of_M[m] != NOWHERE:
+            _shift(fixed, now, plan, m, plan.host_of_M[m], 1)
+
+
+@kernel
+def add_move(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, target: int) -> None:
+    """Adds the move of m to `target` to the plan."""
+    _shift(fixed, now, plan, m, plan.host_of_M[m], -1)
+    _shift(fixed, now, plan, m, target, 1)
+    plan.host_of_M[m] = target
+    plan.moved_gib[0] += now.cost_M[m]
+    plan.number_X[MOVES] += 1
+    plan.number_X[IS_SLACK_STALE] = 1
+
+
+@inlined
+def _shift(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, h: int, sign: int) -> None:
+    """Puts m on host h (sign 1), or takes it off (-1)."""
+    plan.is_stale_H[h] = True
+    for r in range(RESOURCES):
+        plan.used_HR[h, r] += sign * now.demand_MR[m, r]
+    for j in range(2):
+        for b in range(1 + BLOCKS):
+            plan.used_HJB[h, j, b] += sign * now.demand_MJB[m, j, b]
+    for i in range(fixed.first_anti_M[m], fixed.first_anti_M[m + 1]):
+        plan.members_HA[h, fixed.anti_rule[i]] += sign
+    if fixed.profile_M[m] >= 0:
+        plan.profiles_HC[h, fixed.profile_M[m]] += sign
+    if fixed.is_on_M[m]:
+        plan.running_H[h] += sign
+
+
+@inner
+def _order_restarts(fixed: LookArrays, now: RoundArrays) -> None:
+    """Who restarts first after a failure: fewest hosts to choose from, then most memory; `headroom.padded_victims`."""
+    H = fixed.is_up_H.size
+    by_need_V = np.argsort(-now.demand_MR[: fixed.vm_count, MEMORY], kind="mergesort")
+    begins = np.zeros(H + 2, dtype=np.int64)
+    for v in by_need_V:
+        begins[fixed.choices_M[v] + 1] += fixed.is_restarted_M[v]
+    for c in range(H + 1):
+        begins[c + 1] += begins[c]
+    now.restart_order_M[:] = -1
+    for v in by_need_V:
+        if fixed.is_restarted_M[v]:
+            now.restart_order_M[begins[fixed.choices_M[v]]] = v
+            begins[fixed.choices_M[v]] += 1

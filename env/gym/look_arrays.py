@@ -1,0 +1,271 @@
+"""A look at a cluster as plain arrays, for the kernels of shortlist and features.
+
+Three tuples of arrays by what changes them: `LookArrays` of the inventory (nothing does), `RoundArrays` of one look
+(moves do not), `PlanArrays` of the plan so far (every move does); and `Scratch`, what the kernels remember between two
+calls. All have the same types whatever the cluster, so that one compiled loop can go through many clusters.
+
+Shapes besides those of `cluster.py` and `view.py` (J, B): F failures to survive, N hosts of one failure, G GPUs, C vGPU
+profiles, L rows of the shortlist, Q movables that room is made for.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ..model.cluster import CPU, MEMORY, STORAGE, Array, BoolArray, IntArray, Inventory, read_only
+from ..world.migration import WorldSettings
+from ..world.price import pricing_of
+from .inventory_arrays import gpu_arrays, own, reservation_arrays, rule_arrays
+
+DEMAND_RESOURCES = [CPU, STORAGE]  # axis J
+BLOCKS = 12  # of the last hour
+BLOCK_MINUTES = 5  # traces have 5-minute samples, so shorter blocks would say nothing more
+TREND = 0  # scenario of the trend estimate; the blocks follow, newest last
+TREND_WEIGHT = 0.5  # of the trend against the whole hour; assumed, the demand of the next hour lies between the two
+BLOCK_WEIGHT = (1 - TREND_WEIGHT) / BLOCKS
+WEIGHT_B = read_only([TREND_WEIGHT] + [BLOCK_WEIGHT] * BLOCKS)
+
+NEAR = 0.9  # of a threshold: while no host is above it in any scenario, the round is quiet; assumed
+RELIEF_LEVEL = 0.7  # of a threshold: what lies above it is worth taking away, as demand may grow
+RELIEF_ROWS, COVER_ROWS, WORTH_ROWS, ROOM_ROWS = 48, 32, 12, 16  # movables of each family (see `families.py`)
+RELIEF_SHARE, COVER_SHARE, WORTH_SHARE, ROOM_SHARE = 0.8, 0.8, 0.4, 0.4  # of the slots, how often their turn comes
+ROW_STEP, COVER_STEP, ROOM_STEP = 0.08, 0.15, 0.2  # how many target ranks one rank of a movable counts
+FAMILY_ROWS = (RELIEF_ROWS, COVER_ROWS, WORTH_ROWS, ROOM_ROWS)
+HOT_ROWS = 16  # movables that room is made for
+COST_SHARE, COVER_COST_SHARE = 0.2, 0.02  # of the mean migration cost is added to each: a move is never for nothing
+EXCESS_WEIGHT = 10.0  # of excess against utilization, where targets are ranked
+# The best of some dozens of variants on validation days of Bitbrains; `quell bench recall` measures what they hold.
+
+HA_FREE, HA_KNOWN, HA_ASK = 0, 1, 3
+"""Whether R7 binds the plan: no; yes, and the slack is known; only the search (`availability.py`) can tell."""
+
+MOVES, HA, IS_SLACK_STALE = 0, 1, 2  # of `PlanArrays.number_X`
+MEAN_COST, MINUTE, WAITING = 0, 1, 2  # of `RoundArrays.figure_X`
+
+
+class LookArrays(NamedTuple):
+    """What the inventory says; kernels never change it."""
+
+    vm_count: int
+    is_guaranteed: bool
+    has_overcommit: bool
+    must_pack_gpus: bool  # VMs with a vGPU would have to restart: the search must find where
+    trend_minutes: int
+    rule_count: int  # A
+    session_cost_gib: float
+    mean_host_gib: float
+    mean_host_cores: float
+    threshold_J: Array  # utilization
+    capacity_HR: Array
+    limit_HR: Array
+    threshold_HJ: Array  # cores
+    mean_threshold_J: Array
+    running_count: int  # VMs that are on
+    is_up_H: BoolArray
+    is_maintenance_H: BoolArray
+    is_allowed_MH: BoolArray  # R3
+    is_on_M: BoolArray
+    is_restarted_M: BoolArray  # after a failure of its host
+    choices_M: IntArray  # hosts that R3 allows
+    is_overcommit_M: BoolArray
+    first_anti_M: IntArray  # (M + 1,): its rules in `anti_rule`
+    anti_rule: IntArray
+    first_affinity: IntArray  # rules + 1: their VMs in `affinity_member`
+    affinity_member: IntArray
+    profile_M: IntArray
+    vgpu_gib_M: Array
+    gpu_gib_H: Array
+    first_gpu_H: IntArray  # (H + 1,): its GPUs in `slots_GC`
+    slots_GC: IntArray
+    profile_gib_C: Array
+    failed_FN: IntArray
+    failed_FH: BoolArray
+    pricing: Array
+
+
+class RoundArrays(NamedTuple):
+    """What one look shows; moves do not change it."""
+
+    demand_MR: Array
+    demand_MJB: Array
+    cost_M: Array
+    root_M: Array  # what a gain is divided by, where movables are ranked
+    price_M: Array  # core-minutes
+    is_free_M: BoolArray
+    home_M: IntArray  # host before the plan
+    before_HJB: Array  # demand on each host before the plan
+    swap_M: Array
+    restart_order_M: IntArray  # most constrained first; behind those that restart, -1
+    figure_X: Array
+
+
+class PlanArrays(NamedTuple):
+    """Where the plan so far puts everything."""
+
+    host_of_M: IntArray
+    used_HR: Array
+    used_HJB: Array
+    members_HA: IntArray
+    profiles_HC: IntArray  # vGPUs in use
+    running_H: IntArray  # movables that are on
+    moved_gib: Array  # (1,)
+    number_X: IntArray
+    is_stale_H: BoolArray  # for `Scratch`
+
+
+class Scratch(NamedTuple):
+    """What kernels remember; hosts are looked at anew only where a move has changed them."""
+
+    excess_HJ: Array  # weighted, above `RELIEF_LEVEL`, in thresholds
+    is_near_H: BoolArray
+    trend_HJ: Array  # pressure
+    high_HJ: Array
+    over_HJ: Array  # weighted, above 1
+    slope_H: Array  # of CPU
+    std_H: Array
+    strain_H: Array  # overload and unserved demand, mean of the blocks, cores
+    shared_H: Array  # what overcommit VMs need, GiB
+    swapped_H: Array  # GiB, once memory is shared anew
+    slack_FH: Array
+    headroom_H: Array
+    is_unranked_H: BoolArray  # whether a move has changed it since movables were ranked last
+    gain_M: Array
+    worth_M: Array  # gain / root of cost
+    version_H: IntArray  # counts the changes of each host
+    excess_MH: Array  # badness by the excess of the host with the movable
+    excess_version_MH: IntArray  # version of the host that it was worked out for
+    strain_MH: Array  # overload and unserved demand of the host with the movable, cores
+    strain_version_MH: IntArray
+    heap_M: IntArray  # movables that may move, as a heap by worth
+    slot_of_M: IntArray  # slot whose features show the source side of the movable
+    net_M: Array  # excess that its leaving takes off, in mean host thresholds
+    strain_M: Array  # overload and unserved demand that it takes off, mean of the blocks, cores
+    place_gain_H: Array  # highest gain of a hot movable for which room could be made on the host
+    row_L: IntArray  # movables, by rank
+    worth_L: Array
+    kind_L: IntArray
+    last_L: Array  # badness of the target taken last
+    target_L: IntArray
+    rank_L: IntArray  # of that target
+    badness_LH: Array
+    family_FX: IntArray  # rows, opened ones, pairs taken, whether it is through; of each family of the shortlist
+    hot_Q: IntArray
+    hot_worth_Q: Array
+    short_QHR: Array  # what the movable lacks on the host
+    is_place_QH: BoolArray  # that could be made for it
+
+
+@lru_cache(maxsize=64)
+def look_arrays(inventory: Inventory) -> LookArrays:
+    """What the kernels need of an inventory; made once for each."""
+    settings = inventory.settings
+    thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
+    threshold_HJ = inventory.capacity_HR[:, DEMAND_RESOURCES] * thresholds_J
+    is_overcommit_M = np.concatenate([inventory.is_overcommit_V, np.zeros(len(inventory.sessions), dtype=np.bool_)])
+    return LookArrays(
+        vm_count=inventory.vm_count,
+        has_overcommit=bool(is_overcommit_M.any()),
+        trend_minutes=max(1, math.ceil(settings.trend_window_seconds / 60)),
+        session_cost_gib=float(settings.session_move_cost_gib),
+        mean_host_gib=float(inventory.capacity_HR[:, MEMORY].mean()),
+        mean_host_cores=float(inventory.capacity_HR[:, CPU].mean()),
+        threshold_J=thresholds_J,
+        capacity_HR=own(inventory.capacity_HR),
+        limit_HR=own(inventory.limit_HR),
+        threshold_HJ=threshold_HJ,
+        mean_threshold_J=threshold_HJ.mean(axis=0),
+        running_count=int(np.count_nonzero(inventory.is_on_M[: inventory.vm_count])),
+        is_up_H=own(inventory.is_up_H),
+        is_maintenance_H=own(inventory.is_maintenance_H),
+        is_allowed_MH=own(inventory.is_allowed_MH),
+        is_on_M=own(inventory.is_on_M),
+        choices_M=inventory.is_allowed_MH.sum(axis=1, dtype=np.int64),
+        is_overcommit_M=is_overcommit_M,
+        **rule_arrays(inventory),
+        **gpu_arrays(inventory),
+        **reservation_arrays(inventory),
+        pricing=pricing_of(WorldSettings()),  # its measured constants
+    )
+
+
+def new_round(fixed: LookArrays) -> tuple[RoundArrays, PlanArrays, Scratch]:
+    """Buffers for looks at one cluster; the kernels fill them."""
+    M, H = fixed.is_allowed_MH.shape
+    now = RoundArrays(
+        demand_MR=np.zeros((M, 3)),
+        demand_MJB=np.zeros((M, 2, 1 + BLOCKS)),
+        cost_M=np.zeros(M),
+        root_M=np.ones(M),
+        price_M=np.zeros(M),
+        is_free_M=np.zeros(M, dtype=np.bool_),
+        home_M=np.full(M, -1),
+        before_HJB=np.zeros((H, 2, 1 + BLOCKS)),
+        swap_M=np.zeros(M),
+        restart_order_M=np.full(M, -1, dtype=np.int64),
+        figure_X=np.zeros(3),
+    )
+    return now, new_plan(fixed), _new_scratch(fixed)
+
+
+def new_plan(fixed: LookArrays) -> PlanArrays:
+    """Buffers for one plan."""
+    M, H = fixed.is_allowed_MH.shape
+    return PlanArrays(
+        host_of_M=np.full(M, -1),
+        used_HR=np.zeros(fixed.capacity_HR.shape),
+        used_HJB=np.zeros((H, 2, 1 + BLOCKS)),
+        members_HA=np.zeros((H, fixed.rule_count), dtype=np.int64),
+        profiles_HC=np.zeros((H, fixed.slots_GC.shape[1]), dtype=np.int64),
+        running_H=np.zeros(H, dtype=np.int64),
+        moved_gib=np.zeros(1),
+        number_X=np.zeros(3, dtype=np.int64),
+        is_stale_H=np.ones(H, dtype=np.bool_),
+    )
+
+
+def _new_scratch(fixed: LookArrays) -> Scratch:
+    """Buffers for the kernels' own use."""
+    (M, H), L = fixed.is_allowed_MH.shape, sum(FAMILY_ROWS)
+    return Scratch(
+        excess_HJ=np.zeros((H, 2)),
+        is_near_H=np.zeros(H, dtype=np.bool_),
+        trend_HJ=np.zeros((H, 2)),
+        high_HJ=np.zeros((H, 2)),
+        over_HJ=np.zeros((H, 2)),
+        slope_H=np.zeros(H),
+        std_H=np.zeros(H),
+        strain_H=np.zeros(H),
+        shared_H=np.zeros(H),
+        swapped_H=np.zeros(H),
+        slack_FH=np.zeros(fixed.failed_FH.shape),
+        headroom_H=np.zeros(H),
+        is_unranked_H=np.ones(H, dtype=np.bool_),
+        gain_M=np.zeros(M),
+        worth_M=np.zeros(M),
+        version_H=np.zeros(H, dtype=np.int64),
+        excess_MH=np.zeros((M, H)),
+        excess_version_MH=np.zeros((M, H), dtype=np.int64),
+        strain_MH=np.zeros((M, H)),
+        strain_version_MH=np.zeros((M, H), dtype=np.int64),
+        heap_M=np.zeros(M, dtype=np.int64),
+        slot_of_M=np.zeros(M, dtype=np.int64),
+        net_M=np.zeros(M),
+        strain_M=np.zeros(M),
+        place_gain_H=np.zeros(H),
+        row_L=np.zeros(L, dtype=np.int64),
+        worth_L=np.zeros(L),
+        kind_L=np.zeros(L, dtype=np.int64),
+        last_L=np.zeros(L),
+        target_L=np.zeros(L, dtype=np.int64),
+        rank_L=np.zeros(L, dtype=np.int64),
+        badness_LH=np.zeros((L, H)),
+        family_FX=np.zeros((len(FAMILY_ROWS), 4), dtype=np.int64),
+        hot_Q=np.zeros(HOT_ROWS, dtype=np.int64),
+        hot_worth_Q=np.zeros(HOT_ROWS),
+        short_QHR=np.zeros((HOT_ROWS, H, 3)),
+        is_place_QH=np.zeros((HOT_ROWS, H), dtype=np.bool_),
+    )
