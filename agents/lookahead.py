@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -22,9 +23,20 @@ from ..env.model.cluster import MEMORY, Array, Cluster
 from ..env.model.state import State
 from ..env.world.migration import WorldSettings
 from ..env.world.price import move_price_M
-from .forecaster import Forecaster, at_levels
+from .forecaster import at_levels
 
 DRAW_SEED = 0  # of the order in which quantiles are drawn: the same cluster always gives the same plan
+
+
+class Quantiles(Protocol):
+    """What a lookahead asks of a forecaster."""
+
+    @property
+    def levels(self) -> Array:
+        """The Q levels, ascending, 0..1."""
+
+    def quantiles(self, cluster: Cluster) -> Array:
+        """Quantiles of each movable's CPU and storage demand, cores, the longest window last; shape (M, J, W, Q)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class LookaheadSettings:
             the best are too high, and a move that can wait may turn out not to be needed.
         least_worth: core-minutes that a deed must win.
         moves: of one plan at most.
+        with_pairs: whether the search looks for swaps and for room as well.
     """
 
     horizon_minutes: float = 60.0
@@ -47,6 +60,7 @@ class LookaheadSettings:
     price_factor: float = 1.5
     least_worth: float = 1.0
     moves: int = 8
+    with_pairs: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -72,7 +86,7 @@ class Lookahead:
 
     @staticmethod
     def at(
-        cluster: Cluster, state: State, forecaster: Forecaster | None, settings: LookaheadSettings, world: WorldSettings
+        cluster: Cluster, state: State, forecaster: Quantiles | None, settings: LookaheadSettings, world: WorldSettings
     ) -> Lookahead:
         """Looks ahead from what telemetry shows; without a forecaster the last hour has all the weight."""
         demand_MJB, minutes_B = scenarios(cluster, state, forecaster, settings)
@@ -82,7 +96,8 @@ class Lookahead:
     def deeds(self, first: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
         """The moves that are worth their price, after some moves that are taken already; (m, target) in order."""
         state, foresight = self._after(first)
-        limits = WorthLimits(self.settings.moves - len(first), self.settings.least_worth)
+        asked = self.settings
+        limits = WorthLimits(asked.moves - len(first), asked.least_worth, asked.with_pairs)
         chosen = choose_deeds(state, foresight, self.price_M, limits, frozenset(m for m, _ in first))
         return [*first, *((choice.m, choice.target) for choice in chosen)]
 
@@ -101,7 +116,7 @@ class Lookahead:
 
 
 def scenarios(
-    cluster: Cluster, state: State, forecaster: Forecaster | None, settings: LookaheadSettings
+    cluster: Cluster, state: State, forecaster: Quantiles | None, settings: LookaheadSettings
 ) -> tuple[Array, Array]:
     """Demand in every scenario, cores and GiB, and the minutes each stands for; shapes (M, J, B) and (B,)."""
     inventory = cluster.inventory

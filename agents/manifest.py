@@ -146,7 +146,8 @@ def _forecaster_fields(document: Mapping[str, Any] | None) -> ForecasterFields |
     """The checked entry of the forecaster, its lists as tuples."""
     if document is None:
         return None
-    return ForecasterFields(**{k: tuple(v) if isinstance(v, list) else v for k, v in document.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+    return ForecasterFields(**fields)
 
 
 def _check_free_form(fields: ManifestFields | ForecasterFields, prefix: str, path: Path) -> None:

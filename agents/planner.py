@@ -10,10 +10,11 @@ Serving side: numpy and onnxruntime, never torch, stable-baselines3, gymnasium o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,7 @@ from ..env.model.planner import Planner
 from ..env.model.state import State
 from ..env.world.migration import WorldSettings
 from .evacuation import evacuation_plan
-from .forecaster import Forecaster
-from .lookahead import Lookahead, LookaheadSettings
+from .lookahead import Lookahead, LookaheadSettings, Quantiles
 
 PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
 
@@ -47,7 +47,7 @@ class Policy(Protocol):
         """K, the length of its shortlist."""
 
     @property
-    def forecaster(self) -> Forecaster | None:
+    def forecaster(self) -> Quantiles | None:
         """What it looks ahead with."""
 
     def logits(
@@ -66,6 +66,18 @@ class Proposal(StrEnum):
     POLICY = "policy"
     POLICY_AND_SEARCH = "policy and search"
     SEARCH = "search"
+
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "policy": {"proposals": (Proposal.POLICY,)},
+        "search": {"proposals": (Proposal.SEARCH,)},
+        "last-hour": {"lookahead": LookaheadSettings(forecast_share=0.0)},
+        "forecast-only": {"lookahead": LookaheadSettings(forecast_share=1.0)},
+        "single-moves": {"lookahead": LookaheadSettings(with_pairs=False)},
+    }
+)
+"""What the planner is without one of its parts: fields of `LearnedPlanner` by name."""
 
 
 class Choice(NamedTuple):

@@ -34,7 +34,10 @@ app.add_typer(data_app, name="data")
 
 Snapshot = Annotated[Path, typer.Argument(help="A quell.cluster/1 document.", show_default=False)]
 PlannerName = Annotated[
-    str, typer.Option("--planner", "-p", help="none, spread, ads, exact, or the path of an exported policy (.quell).")
+    str,
+    typer.Option(
+        "--planner", "-p", help="none, spread, ads, exact, tuned, forecast, learned, or the path of a policy (.quell)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Limit = Annotated[
@@ -212,7 +215,11 @@ def simulate(
     workload: Days = "synthetic",
     planner: Annotated[
         list[str] | None,
-        typer.Option("--planner", "-p", help="Repeat for more: none, spread, ads, exact, clairvoyant, or a bundle."),
+        typer.Option(
+            "--planner",
+            "-p",
+            help="Repeat for more: none, spread, ads, exact, tuned, forecast, learned, clairvoyant, or a bundle.",
+        ),
     ] = None,
     hosts: HostsRange = "8",
     vms_per_host: VmsRange = "15",
@@ -330,7 +337,7 @@ def audits(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="plan, env, or all.")] = "all",
+    what: Annotated[str, typer.Argument(help="plan, env, recall, or all.")] = "all",
     instances: Annotated[
         Path | None, typer.Option(help="Folder of snapshots to plan for as well; optimum.json there tells the best.")
     ] = None,

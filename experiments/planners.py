@@ -1,7 +1,8 @@
 """Planners by what people type: a name of the catalogue, `forecast`, `learned`, or the path of an exported policy.
 
 `learned` is the policy that comes with Quell, `forecast` the tuned rule on its forecaster; `forecast:PATH`, on that of
-another bundle.
+another bundle. `learned@PART` and `PATH.quell@PART` are the learned planner with a part alone or without one, for
+ablations: `agents.planner.VARIANTS`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,21 @@ PlannerFactory = Callable[[Episode], Planner]
 
 def is_bundle(name: str) -> bool:
     """Whether a planner's name is the path of a bundle rather than a word of the catalogue."""
+    name, _ = split_variant(name)
     if is_forecast(name) or name == LEARNED:
         return False
     return name.endswith(BUNDLE_SUFFIX) or "/" in name or Path(name).is_file()
+
+
+def is_learned(name: str) -> bool:
+    """Whether a planner's name asks for a policy: the one that comes with Quell, or a bundle's."""
+    return is_bundle(name) or split_variant(name)[0] == LEARNED
+
+
+def split_variant(name: str) -> tuple[str, str]:
+    """`learned@search` as (`learned`, `search`); the second is empty where there is none."""
+    told, _, variant = name.rpartition("@") if "@" in name and not Path(name).is_file() else (name, "", "")
+    return told, variant
 
 
 def is_forecast(name: str) -> bool:
@@ -42,7 +55,7 @@ def planner_for_snapshot(name: str) -> Planner:
     Raises:
         QuellError: the name is unknown, or the bundle cannot be trusted.
     """
-    if is_bundle(name) or name == LEARNED:
+    if is_learned(name):
         return _learned(name, is_strict=True)
     if is_forecast(name):
         return _forecast(name)
@@ -61,7 +74,7 @@ def planner_factory(name: str, mode: Mode = Mode.ENABLED) -> PlannerFactory:
     Raises:
         QuellError: the name is unknown, or the bundle cannot be trusted.
     """
-    if is_bundle(name) or name == LEARNED:
+    if is_learned(name):
         learned = _learned(name, is_strict=False)
         return lambda episode: learned
     if is_forecast(name):
@@ -75,11 +88,14 @@ def planner_factory(name: str, mode: Mode = Mode.ENABLED) -> PlannerFactory:
 def _learned(name: str, *, is_strict: bool) -> Planner:
     """The planner of a bundle; imported here so that planning with rules does not wait for onnxruntime."""
     from ..agents.bundle import load_bundle
-    from ..agents.planner import LearnedPlanner
+    from ..agents.planner import VARIANTS, LearnedPlanner
     from ..env.gym.features import SCHEMA
 
-    path = _shipped(name) if name == LEARNED else Path(name)
-    return LearnedPlanner(load_bundle(path, SCHEMA), is_strict=is_strict)
+    told, variant = split_variant(name)
+    if variant and variant not in VARIANTS:
+        raise QuellError(f"planner {name!r}: there is no part {variant!r}; there are {', '.join(VARIANTS)}")
+    path = _shipped(told) if told == LEARNED else Path(told)
+    return LearnedPlanner(load_bundle(path, SCHEMA), is_strict=is_strict, **VARIANTS.get(variant, {}))
 
 
 def _forecast(name: str) -> Planner:

@@ -20,13 +20,12 @@ from .cluster_mix import ClusterMix
 from .comparison import compare
 from .evaluation import Played, Suite, evaluate, most_workers, play_suite
 from .interruption import stopped_by_signals
-from .planners import FORECAST, PlannerFactory, is_bundle, is_forecast, planner_factory
+from .planners import FORECAST, LEARNED, PlannerFactory, is_forecast, is_learned, planner_factory, split_variant
 from .sources import EpisodeSource, SkewDays, days_of
 from .terminal import notice, print_comparison, progress
 from .writable import try_out
 
 PLOT_SUFFIXES = (".png", ".svg")
-LEARNED = "learned"  # what tables call the policy of a bundle
 
 
 @dataclass(frozen=True)
@@ -142,9 +141,10 @@ def shown_names(names: Sequence[str]) -> dict[str, str]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise QuellError(f"planner {twice[0]!r} is named twice")
-    bundles = [name for name in names if is_bundle(name) or name == LEARNED]
+    bundles = [name for name in names if is_learned(name)]
     forecasts = [name for name in names if is_forecast(name)]
-    shown = {name: LEARNED if len(bundles) == 1 or name == LEARNED else Path(name).stem for name in bundles}
+    paths = {split_variant(name)[0] for name in bundles}
+    shown = {name: _learned_name(name, is_only=len(paths) == 1) for name in bundles}
     for name in forecasts:
         is_only = len(forecasts) == 1 or name == FORECAST
         shown[name] = FORECAST if is_only else f"{FORECAST}:{Path(name.partition(':')[2]).stem}"
@@ -154,6 +154,13 @@ def shown_names(names: Sequence[str]) -> dict[str, str]:
             same = ", ".join(name for name in names if told[name] == one)
             raise QuellError(f"planners {same}: all would be called {one!r}, give the bundles other file names")
     return told
+
+
+def _learned_name(name: str, *, is_only: bool) -> str:
+    """What tables call a policy: `learned` or the name of its file, and the part if there is one."""
+    told, variant = split_variant(name)
+    shown = LEARNED if is_only or told == LEARNED else Path(told).stem
+    return f"{shown}@{variant}" if variant else shown
 
 
 def name_planners(names: Sequence[str], mode: Mode = Mode.ENABLED) -> dict[str, PlannerFactory]:

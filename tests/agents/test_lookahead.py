@@ -43,10 +43,9 @@ def two_hosts(*cores: float, homes: tuple[int, ...]) -> Cluster:
     return make_cluster(Inventory(hosts, vms), list(homes), samples, np.zeros_like(samples))
 
 
-def ahead(cluster: Cluster, forecaster: Foretold | None, **settings: float) -> Lookahead:
-    return Lookahead.at(
-        cluster, state_of(cluster), forecaster, replace(LookaheadSettings(), **settings), WorldSettings()
-    )
+def ahead(cluster: Cluster, forecaster: Foretold | None, forecast_share: float = 0.5) -> Lookahead:
+    settings = LookaheadSettings(forecast_share=forecast_share)
+    return Lookahead.at(cluster, state_of(cluster), forecaster, settings, WorldSettings())
 
 
 def test_weights_are_an_hour_in_all() -> None:

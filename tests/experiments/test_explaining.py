@@ -74,13 +74,17 @@ class TestLimit:
 
 
 class TestProof:
-    def test_exact_tells_its_own_proof(self, hard: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def test_exact_tells_its_own_proof(
+        self, hard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         take_proofs(monkeypatch)
         assert run(monkeypatch, "explain", hard, "-p", "exact") == 0
         said = " ".join(capsys.readouterr().out.split())
         assert "Every plan is blocked by 3 facts: " in said and "not proven" not in said
 
-    def test_ads_says_what_it_could_not_prove(self, hard: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def test_ads_says_what_it_could_not_prove(
+        self, hard: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         take_proofs(monkeypatch)
         assert run(monkeypatch, "explain", hard, "--limit", "0.05") == 0
         said = " ".join(capsys.readouterr().out.split())
@@ -94,7 +98,9 @@ class TestProof:
 
 class TestIds:
     @pytest.mark.parametrize(("command", "what"), [("explain", "VM or session"), ("place", "VM")])
-    def test_an_empty_id(self, command: str, what: str, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def test_an_empty_id(
+        self, command: str, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert run(monkeypatch, command, EXAMPLE, "--vm", "") == 2
         printed = capsys.readouterr()
         assert printed.out == ""
@@ -105,7 +111,11 @@ class TestIds:
         [["plan"], ["explain"], ["explain", "--vm"], ["place", "--vm"], ["check"], ["explain", "--vm", "?"]],
     )
     def test_hostile_ids_reach_no_terminal(
-        self, arguments: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+        self,
+        arguments: Sequence[str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         mover, waiter = "\x1b]0;owned\x07" + "m" * 4_000, "w\u202e\n\x1b[2J"
         vms = [vm("heavy\r", 0, cpu=60, memory_gib=99), vm(mover, 0, cpu=40), vm(waiter, -1)]

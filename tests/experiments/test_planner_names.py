@@ -1,0 +1,57 @@
+"""Planners by what people type: the learned one, without one of its parts, and what is wrong with a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from quell.agents.bundle import shipped_bundle
+from quell.agents.lookahead import LookaheadSettings
+from quell.agents.planner import VARIANTS, LearnedPlanner, Proposal
+from quell.env.model.errors import QuellError
+from quell.experiments.planners import is_bundle, is_learned, planner_for_snapshot, split_variant
+from quell.experiments.simulation import shown_names
+
+
+@pytest.mark.parametrize(
+    ("name", "parts", "is_policy", "is_path"),
+    [
+        ("learned", ("learned", ""), True, False),
+        ("learned@search", ("learned", "search"), True, False),
+        ("policies/a.quell", ("policies/a.quell", ""), True, True),
+        ("a.quell@policy", ("a.quell", "policy"), True, True),
+        ("ads", ("ads", ""), False, False),
+        ("forecast", ("forecast", ""), False, False),
+    ],
+)
+def test_names_are_taken_apart(name: str, parts: tuple[str, str], is_policy: bool, is_path: bool) -> None:
+    assert split_variant(name) == parts
+    assert (is_learned(name), is_bundle(name)) == (is_policy, is_path)
+
+
+def test_the_policy_that_comes_with_quell_is_there() -> None:
+    assert shipped_bundle().stat().st_size < 1_000_000
+    planner = planner_for_snapshot("learned")
+    assert isinstance(planner, LearnedPlanner) and planner.is_strict
+    assert planner.policy.forecaster is not None
+    assert planner.proposals == tuple(Proposal) and planner.lookahead == LookaheadSettings()
+
+
+def test_every_part_can_be_left_out() -> None:
+    planners = {name: planner_for_snapshot(f"learned@{name}") for name in VARIANTS}
+    settings = {(p.proposals, p.lookahead) for p in planners.values() if isinstance(p, LearnedPlanner)}
+    assert len(settings) == len(VARIANTS) == 5
+    assert (tuple(Proposal), LookaheadSettings()) not in settings
+
+
+def test_an_unknown_part_is_named() -> None:
+    with pytest.raises(QuellError, match="there is no part 'sarch'; there are policy, search, "):
+        planner_for_snapshot("learned@sarch")
+
+
+def test_tables_tell_parts_apart() -> None:
+    assert shown_names(["learned", "learned@search"]) == {"learned": "learned", "learned@search": "learned@search"}
+    assert shown_names(["x/a.quell", "x/a.quell@policy"]) == {
+        "x/a.quell": "learned",
+        "x/a.quell@policy": "learned@policy",
+    }
+    assert set(shown_names(["a.quell", "b.quell@policy"]).values()) == {"a", "b@policy"}
