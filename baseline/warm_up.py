@@ -7,6 +7,8 @@ once.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 
 import numpy as np
@@ -42,17 +44,27 @@ def warm_up() -> None:
     reach(state, solver.start, FEW_PLACEMENTS)
 
 
-def warm_up_everything() -> None:
-    """Compiles the kernels of `exact` and `explain`, of envs, looks and the search by worth, as well."""
-    from ..env.gym.fleet_warm_up import warm_up_envs  # imports Gymnasium, which planners do not need
-
+def warm_up_planners() -> None:
+    """Compiles the kernels of `exact` and `explain`, of looks and of the search by worth as well."""
     warm_up()
-    warm_up_envs()
-    warm_up_look()
     state = _contended_state()
     choose_deeds(state, foresight_of(state, state.demand_MR[:, [CPU, STORAGE], None], np.full(1, 60.0)), np.ones(6))
     Orders(Solver(state).start).warm_up()
     keeps_reservation(board_of(state), np.array([[0, 2]], dtype=np.int64))
+    warm_up_look()  # last: `warm_up_everything` has compiled it by then
+
+
+def warm_up_everything() -> None:
+    """Compiles those of the environments too: in a process of its own, as compiling takes one core for minutes.
+
+    Raises:
+        CalledProcessError: that process has failed.
+    """
+    command = [sys.executable, "-m", "quell.env.gym.fleet_warm_up"]
+    with subprocess.Popen(command) as environments:
+        warm_up_planners()
+    if environments.returncode:
+        raise subprocess.CalledProcessError(environments.returncode, command)
 
 
 def _contended_state() -> State:

@@ -14,7 +14,7 @@ from ..baseline.ads import Ads
 from ..baseline.mode import Mode
 from ..baseline.nothing import Nothing
 from ..baseline.placement import place_with_room
-from ..baseline.warm_up import warm_up_everything
+from ..baseline.warm_up import warm_up_planners
 from ..env.model.errors import QuellError
 from ..env.model.placement import place
 from ..env.model.planner import Planner
@@ -167,7 +167,7 @@ def _play_day(
 @cache
 def _warm_up() -> None:
     """Loads the compiled kernels before any planner is timed; once a process."""
-    warm_up_everything()
+    warm_up_planners()
 
 
 # ---- in worker processes
