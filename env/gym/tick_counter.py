@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from ..model.compiled import inlined, kernel
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def _read(typing_context: Any) -> Any:
     """The counter as LLVM reads it."""
 
@@ -26,7 +26,7 @@ def _read(typing_context: Any) -> Any:
 @inlined
 def ticks() -> int:
     """Ticks since some moment, at a constant rate; a few nanoseconds to read."""
-    return _read()  # type: ignore[call-arg, no-any-return]
+    return _read()  # type: ignore[call-arg]
 
 
 @kernel
