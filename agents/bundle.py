@@ -26,11 +26,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..env.gym.schema import FeatureSchema
 from .forecaster import FORECASTER_MEMBER, Forecaster, open_forecaster
-from .manifest import MANIFEST_MEMBER, Manifest, check_schema, parse_manifest, refusal
+from .manifest import MANIFEST_MEMBER, Manifest, check_schema, format_manifest, parse_manifest, refusal
 
 WEIGHTS_MEMBER = "policy.onnx"
 SHIPPED_NAME = "shipped.quell"
-MAX_MEMBER_BYTES = 16 * 1024**2  # a policy of 10 k parameters takes less than 0.1 MB
+MAX_BUNDLE_BYTES = 1024**2  # of one that is written
+MAX_MEMBER_BYTES = 16 * 1024**2  # of one that is read; a policy of 10 k parameters takes less than 0.1 MB
 INPUTS = ("candidates", "context", "mask")
 OUTPUTS = ("logits", "value")
 
@@ -136,14 +137,22 @@ def load_bundle(path: Path | str, expected_schema: FeatureSchema | None = None) 
         BundleError: the file cannot be read, or is no whole, untouched bundle of this version for these features.
     """
     path = Path(path)
+    return parse_bundle(read_bundle(path), path, expected_schema)
+
+
+def read_bundle(path: Path) -> bytes:
+    """The bytes of a bundle, none of them looked at yet.
+
+    Raises:
+        BundleError: the file cannot be read, or is longer than a bundle can be.
+    """
     try:
         size = path.stat().st_size
         if size > 2 * MAX_MEMBER_BYTES:
             raise refusal(path, f"is {size} bytes long, more than a bundle can be")
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as fault:
         raise refusal(path, f"cannot be read: {fault.strerror}") from fault
-    return parse_bundle(content, path, expected_schema)
 
 
 def parse_bundle(content: bytes, path: Path, expected_schema: FeatureSchema | None = None) -> Bundle:
@@ -163,6 +172,31 @@ def parse_bundle(content: bytes, path: Path, expected_schema: FeatureSchema | No
     if manifest.forecaster is not None:
         forecaster = open_forecaster(manifest.forecaster, path, members[FORECASTER_MEMBER])
     return _open_bundle(manifest, path, members[WEIGHTS_MEMBER], forecaster)
+
+
+def with_manifest(content: bytes, manifest: Manifest, path: Path) -> bytes:
+    """The same bundle with another manifest; its networks stay as they are, byte for byte.
+
+    Args:
+        content: of a bundle that `parse_bundle` takes.
+        manifest: the new one, sealed here; it must fit the networks.
+        path: for messages.
+
+    Raises:
+        BundleError: the manifest does not fit, or the bundle would be longer than `MAX_BUNDLE_BYTES`.
+    """
+    sealed = format_manifest(manifest, path)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as new:
+        for member in old.infolist():
+            info = zipfile.ZipInfo(member.filename, member.date_time)
+            info.create_system, info.external_attr = member.create_system, member.external_attr
+            new.writestr(info, sealed if member.filename == MANIFEST_MEMBER else old.read(member))
+    changed = buffer.getvalue()
+    if len(changed) > MAX_BUNDLE_BYTES:
+        raise refusal(path, f"would be {len(changed)} bytes long, at most {MAX_BUNDLE_BYTES} are written")
+    parse_bundle(changed, path)
+    return changed
 
 
 def shipped_bundle() -> Path:

@@ -24,7 +24,7 @@ import torch as th
 from google.protobuf.message import Message
 
 from ..env.model.files import write_atomically
-from .bundle import INPUTS, OUTPUTS, WEIGHTS_MEMBER, Bundle, parse_bundle
+from .bundle import INPUTS, MAX_BUNDLE_BYTES, OUTPUTS, WEIGHTS_MEMBER, Bundle, parse_bundle
 from .forecast_features import FEATURES
 from .forecast_training import LEVELS, WINDOWS_MINUTES, QuantileNetwork, TrainedForecaster
 from .forecaster import FORECASTER_MEMBER, INPUT, OUTPUT, Forecaster, open_forecaster
@@ -32,7 +32,6 @@ from .manifest import MANIFEST_MEMBER, ForecasterFields, Manifest, ManifestField
 from .network import CandidateScorer
 
 BUNDLE_SUFFIX = ".quell"
-MAX_BUNDLE_BYTES = 1024**2
 MAX_PARITY_ERROR = 1e-4
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can tell: a fixed one keeps the bytes the same
 

@@ -57,6 +57,21 @@ def env_tables(figures: dict[str, Any]) -> list[Table]:
     return [_plain_table(title, rows) for title, rows in tables.items()]
 
 
+def learned_table(figures: dict[str, Any]) -> Table:
+    """CPU seconds of one whole plan, by size and planner."""
+    columns: dict[str, Callable[[Row], str]] = {
+        "clusters": lambda row: f"{row['hosts']} hosts, {row['vms']:,} VMs",
+        "planner": lambda row: row["planner"],
+        "plans": lambda row: f"{row['plans']}",
+        "moves each": lambda row: f"{row['moves_per_plan']:.1f}",
+        "median s": lambda row: _seconds(row["median_cpu_seconds"]),
+        "p95 s": lambda row: _seconds(row["p95_cpu_seconds"]),
+        "most s": lambda row: _seconds(row["max_cpu_seconds"]),
+        "peak MiB": lambda row: f"{row['peak_memory_mib']:,.0f}",
+    }
+    return _filled("bench learned: CPU seconds of one whole plan", columns, figures["rows"])
+
+
 def _plain_table(title: str, rows: Sequence[Row]) -> Table:
     """A table of rows as they are, words to the left."""
     words = {name.replace("_", " ") for name, value in rows[0].items() if isinstance(value, str)}

@@ -1,4 +1,5 @@
-"""`quell bench`: how fast and how good planning is, how fast the environment, and what the shortlist holds.
+"""`quell bench`: how fast and how good planning is, how fast the environment, what a whole plan takes, and what the
+shortlist holds.
 
 Wall-clock figures of shared machines say little, so CPU seconds stand beside them, and the time of a fixed piece of
 numpy work in the same run (`reference_seconds`): figures of two machines compare by their ratio to it.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,26 @@ from ..env.model.errors import QuellError
 from ..env.model.files import write_atomically
 from .bench_asking import Better
 from .bench_env import bench_env
+from .bench_learned import LearnedBench, bench_learned
 from .bench_plan import PlanBench, bench_plan
 from .bench_recall import RecallBench, bench_recall, recall_table
-from .bench_tables import env_tables, peers_table, plans_table
+from .bench_tables import env_tables, learned_table, peers_table, plans_table
 from .terminal import console, notice
 
-BENCHMARKS = ("plan", "env", "recall", "all")
+BENCHMARKS = ("plan", "env", "learned", "recall", "all")
 SEED = 1
+
+Measure = Callable[[], dict[str, Any]]
+Show = Callable[[dict[str, Any]], None]
 
 
 def run_benchmarks(
-    what: str, plan: PlanBench, plot: Path | None, is_text: bool, recall: RecallBench | None = None
+    what: str,
+    plan: PlanBench,
+    plot: Path | None,
+    is_text: bool,
+    recall: RecallBench | None = None,
+    learned: LearnedBench | None = None,
 ) -> dict[str, Any]:
     """Runs one of `BENCHMARKS`; returns the figures.
 
@@ -38,30 +49,39 @@ def run_benchmarks(
         plot: where its plot goes (.png or .svg), None for none.
         is_text: whether tables are printed.
         recall: what `recall` measures.
+        learned: what `learned` measures.
 
     Raises:
         QuellError: there is no such benchmark, or it cannot be measured on what it is given.
     """
+    _check(what, plot)
+    document: dict[str, Any] = {"machine": machine(), "reference_seconds": reference_seconds()}
+    for name, (measure, show) in _measures(plan, recall or RecallBench(), learned or LearnedBench()).items():
+        if what in (name, "all"):
+            document[name] = measure()
+            if is_text:
+                show(document[name])
+    if plot is not None and "plan" in document:
+        _write_plot(document["plan"], plot)
+    return document
+
+
+def _measures(plan: PlanBench, recall: RecallBench, learned: LearnedBench) -> dict[str, tuple[Measure, Show]]:
+    """How each benchmark is measured and shown, in the order in which `all` runs them."""
+    return {
+        "plan": (lambda: bench_plan(plan), _print_plan),
+        "env": (bench_env, lambda found: console.print(*env_tables(found), sep="\n")),
+        "learned": (lambda: bench_learned(learned), lambda found: console.print(learned_table(found))),
+        "recall": (lambda: bench_recall(recall), lambda found: console.print(recall_table(found))),
+    }
+
+
+def _check(what: str, plot: Path | None) -> None:
+    """Refuses an unknown benchmark, and a plot of an unknown kind."""
     if what not in BENCHMARKS:
         raise QuellError(f"benchmark {what!r} is unknown; there are {', '.join(BENCHMARKS)}")
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise QuellError(f"--plot: {plot} must end in .png or .svg")
-    document: dict[str, Any] = {"machine": machine(), "reference_seconds": reference_seconds()}
-    if what in ("plan", "all"):
-        document["plan"] = bench_plan(plan)
-        if is_text:
-            _print_plan(document["plan"])
-        if plot is not None:
-            _write_plot(document["plan"], plot)
-    if what in ("env", "all"):
-        document["env"] = bench_env()
-        if is_text:
-            console.print(*env_tables(document["env"]), sep="\n")
-    if what in ("recall", "all"):
-        document["recall"] = bench_recall(recall or RecallBench())
-        if is_text:
-            console.print(recall_table(document["recall"]))
-    return document
 
 
 def machine() -> dict[str, Any]:

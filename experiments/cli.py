@@ -7,19 +7,42 @@ fault outside, told in one sentence; 130 interrupted.
 
 from __future__ import annotations
 
-import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .. import __version__
 from ..baseline.mode import Mode
 from ..env.model.errors import QuellError
+from .cli_bench import bench
+from .cli_bundle import bundle_app
+from .cli_learning import evaluate, train
+from .cli_options import (
+    DEFAULT_STORE,
+    Budget,
+    Days,
+    Episodes,
+    Hosts,
+    HostsRange,
+    Json,
+    Limit,
+    Load,
+    LoadRange,
+    PartName,
+    PlannerName,
+    ScenarioName,
+    Seed,
+    Snapshot,
+    Store,
+    VmsPerHost,
+    VmsRange,
+    Workers,
+    Workload,
+    print_json,
+)
 from .legible import escaped, legible
-from .limit import seconds_of
 from .terminal import console, fail, notice
 
 app = typer.Typer(
@@ -31,69 +54,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="List and fetch public traces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(bundle_app, name="bundle")
 
-Snapshot = Annotated[Path, typer.Argument(help="A quell.cluster/1 document.", show_default=False)]
-PlannerName = Annotated[
-    str,
-    typer.Option(
-        "--planner", "-p", help="none, spread, ads, exact, tuned, forecast, learned, or the path of a policy (.quell)."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-Limit = Annotated[
-    float | None,
-    typer.Option(
-        "--limit",
-        parser=seconds_of,
-        metavar="SECONDS",
-        help="How long ads may search, or exact prove: by default the snapshot's solve_limit_seconds (5 where it says "
-        "nothing), and 4 times that for exact.",
-    ),
-]
-Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
-Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
-VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
-HostsRange = Annotated[
-    str, typer.Option("--hosts", metavar="N|FROM-TO", help="Hosts per cluster; of a range, drawn for each day.")
-]
-VmsRange = Annotated[str, typer.Option("--vms-per-host", metavar="N|FROM-TO", help="VMs per host, or their range.")]
-LoadRange = Annotated[
-    str,
-    typer.Option("--load", metavar="X|FROM-TO", help="Mean CPU utilization of the cluster over the day, or its range."),
-]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes that play days; by default one for each core.", show_default=False)
-]
-Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
-Days = Annotated[
-    str, typer.Option("--workload", help="synthetic, bitbrains:PATH, planetlab:PATH, or skew: hosts at 50, 5 and 5 %.")
-]
-ScenarioName = Annotated[
-    str,
-    typer.Option(
-        "--scenario",
-        help="plain, ha, overcommit, gpu, churn, failures, maintenance, or mixed: some of them, drawn for each day.",
-    ),
-]
-Episodes = Annotated[int, typer.Option(min=1, help="Days to simulate; every planner sees the same ones.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
-Budget = Annotated[float, typer.Option(min=0.1, max=10_080, help="Time for training, in minutes; a week at most.")]
-Store = Annotated[str, typer.Option(help="MLflow store.")]
 INTERRUPTED = 130
-DEFAULT_STORE = "sqlite:///mlflow.db"
-
-
-class PartName(StrEnum):
-    """Parts of a trace."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-    ALL = "all"
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)
@@ -136,7 +99,7 @@ def run(
         notice(how_to_go_on(config))
         raise
     if as_json:
-        _print_json(outcome)
+        print_json(outcome)
 
 
 @app.command()
@@ -183,7 +146,7 @@ def explain(
 
     explained = explain_snapshot(snapshot, planner, vm, limit)
     if as_json:
-        _print_json(explanation_document(explained))
+        print_json(explanation_document(explained))
     else:
         console.print(explanation_text(explained))
 
@@ -200,7 +163,7 @@ def check(
     violations = check_plan(snapshot, plan)
     if as_json:
         found = [{"rule": v.reason.value, "move": v.move, "detail": v.detail} for v in violations]
-        _print_json({"valid": not violations, "violations": found})
+        print_json({"valid": not violations, "violations": found})
     elif violations:
         for violation in violations:
             console.print(legible(str(violation)))
@@ -244,69 +207,11 @@ def simulate(
     asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
     document = simulate_days(asked, planner or ["none", "ads"], Outputs(plot, audits, not as_json), mode)
     if as_json:
-        _print_json(document)
+        print_json(document)
 
 
-@app.command()
-def train(
-    workload: Workload = "synthetic",
-    preset: Annotated[str, typer.Option(help="quick (5 minutes), or standard (15), as the shipped policy.")] = "quick",
-    budget_minutes: Annotated[
-        float | None, typer.Option(min=0.1, max=10_080, help="Time for training; by default the preset's.")
-    ] = None,
-    scenario: Annotated[
-        str | None, typer.Option(help="As for simulate; by default the preset's: mixed for quick, ha for standard.")
-    ] = None,
-    seed: Seed = 1,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.")] = Path("policy.quell"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "cpu",
-    store: Store = DEFAULT_STORE,
-    as_json: Json = False,
-) -> None:
-    """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
-    from .training import TrainCommand, train_and_export
-
-    command = TrainCommand(workload, budget_minutes, seed, str(output), device, store, scenario, preset)
-    outcome = train_and_export(command, is_text=not as_json)
-    if as_json:
-        _print_json(outcome)
-
-
-@app.command()
-def evaluate(
-    planners: Annotated[
-        str, typer.Option(help="Names or bundle paths, separated by commas.")
-    ] = "none,spread,ads,clairvoyant",
-    workload: Days = "synthetic",
-    hosts: HostsRange = "8",
-    vms_per_host: VmsRange = "15",
-    load: LoadRange = "0.65",
-    scenario: ScenarioName = "ha",
-    episodes: Episodes = 20,
-    seed: Seed = 1,
-    part: Annotated[PartName, typer.Option(help="Part of the trace; policies are trained on `train`.")] = PartName.TEST,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            help="Planners that the others are compared with, separated by commas, the main one first; by default ads."
-        ),
-    ] = None,
-    workers: Workers = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a plot of costs and of one day (.png or .svg).")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the JSON here.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Planners side by side on the same unseen days, paired by seed, with intervals."""
-    from .cluster_mix import ClusterMix
-    from .evaluating import Kept, evaluate_planners
-    from .simulation import DaysAsked
-
-    mix = ClusterMix.of(hosts, vms_per_host, load, scenario)
-    asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
-    references = None if against is None else against.split(",")
-    document = evaluate_planners(asked, planners.split(","), references, Kept(plot, output, not as_json))
-    if as_json:
-        _print_json(document)
+app.command()(train)
+app.command()(evaluate)
 
 
 @app.command()
@@ -328,52 +233,14 @@ def audits(
     records = read_audits(file)
     shown = [record for record in records if wanted.keeps(record)]
     if as_json:
-        _print_json([record_document(record) for record in shown])
+        print_json([record_document(record) for record in shown])
         return
     if shown:
         console.print(audits_text(shown), soft_wrap=True, highlight=False, markup=False)
     notice(f"{len(shown):,} of {len(records):,} records in {file}")
 
 
-@app.command()
-def bench(
-    what: Annotated[str, typer.Argument(help="plan, env, recall, or all.")] = "all",
-    instances: Annotated[
-        Path | None, typer.Option(help="Folder of snapshots to plan for as well; optimum.json there tells the best.")
-    ] = None,
-    sizes: Annotated[
-        str, typer.Option(help="Fresh clusters to plan for, HOSTSxVMS,HOSTSxVMS; empty for none.")
-    ] = "3x12,4x20,8x96,24x300,128x2000,256x4000",
-    clusters: Annotated[
-        int | None, typer.Option(min=1, help="Fresh clusters of each size: 20, or 5 from 1,000 VMs on.")
-    ] = None,
-    seed: Seed = 1,
-    planners: Annotated[str, typer.Option(help="Names, separated by commas.")] = "ads,exact",
-    peers: Annotated[bool, typer.Option(help="Also ask hbal and proxlb-solver, where installed.")] = True,
-    proxlb_python: Annotated[
-        str | None, typer.Option(help="A Python that has proxlb-solver; this one where not given.")
-    ] = None,
-    limit: Limit = None,
-    memory: Annotated[
-        str, typer.Option(metavar="FROM-TO", help="Memory that hosts of fresh clusters have in use, in percent.")
-    ] = "50-90",
-    save: Annotated[
-        Path | None, typer.Option(help="New folder for the fresh clusters and all plans, to look at again.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the plot of `plan` (.png or .svg).")] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure: seconds and cost of plans by cluster size; steps per CPU-second of the environment."""
-    from .bench_plan import PlanBench
-    from .benchmark import run_benchmarks
-    from .instances import Size, shares_of
-
-    drawn = tuple(Size.of(text) for text in sizes.split(",") if text.strip())
-    names = tuple(name.strip() for name in planners.split(","))
-    asked = PlanBench(instances, drawn, clusters, seed, names, peers, proxlb_python, limit, shares_of(memory), save)
-    document = run_benchmarks(what, asked, plot, not as_json)
-    if as_json:
-        _print_json(document)
+app.command()(bench)
 
 
 @data_app.command("list")
@@ -383,7 +250,7 @@ def data_list(as_json: Json = False) -> None:
 
     document = list_data(not as_json)
     if as_json:
-        _print_json(document)
+        print_json(document)
 
 
 @data_app.command("fetch")

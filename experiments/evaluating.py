@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..env.model.errors import QuellError
 from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult
+from .bundle_origin import bundles_of, check_same
 from .comparison import Comparison, compare
 from .difference_table import print_differences
 from .evaluation import Suite, play
 from .planners import PlannerFactory
+from .provenance import git_commit
 from .simulation import DaysAsked, name_planners, shown_names, try_out_plot
-from .terminal import notice
+from .terminal import console, notice
+from .training_spread import spread_document, spread_sentence
 from .verdict import FORESEEING
 from .writable import try_out
 
@@ -44,7 +48,7 @@ class Kept:
 
 
 def evaluate_planners(
-    asked: DaysAsked, names: Sequence[str], against: Sequence[str] | None, kept: Kept
+    asked: DaysAsked, names: Sequence[str], against: Sequence[str] | None, kept: Kept, spread: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Compares planners on the same days; returns the document of `quell evaluate --json`.
 
@@ -53,19 +57,25 @@ def evaluate_planners(
         names: of the planners.
         against: those of them that the others are compared with, the main one first; None for `ads`, if it is there.
         kept: the files to write.
+        spread: those of the planners that are trainings of one kind, whose spread is told; empty for none.
 
     Raises:
-        QuellError: bad workload, planner, reference or cluster; or a file cannot be written.
+        QuellError: bad workload, planner, reference or cluster; a bundle was replaced meanwhile; or a file cannot be
+            written.
     """
     kept.try_out()
-    planners = name_planners(names)
+    planners, bundles = name_planners(names), bundles_of(names)
     references = references_of(names, against)
+    trainings = trainings_of(names, spread)
     suite = asked.suite()
     played = asked.play(suite, names)
+    check_same(names, bundles)
     comparison = compare(played.results, against=references)
+    document = comparison.to_json() | {"suite": suite_document(asked, suite, played.redraws), "bundles": bundles}
+    document |= {"made_with": {"quell_version": __version__, "git_commit": git_commit()}}
+    document |= {"spread": spread_document(comparison, trainings)} if trainings else {}
     if kept.is_text:
-        print_differences(comparison)
-    document = comparison.to_json() | {"suite": suite_document(asked, suite, played.redraws)}
+        _print(comparison, document)
     if kept.output is not None:
         write_atomically(kept.output, json.dumps(document, indent=2, allow_nan=False) + "\n")
         notice(f"figures: {kept.output}")
@@ -74,22 +84,46 @@ def evaluate_planners(
     return document
 
 
+def _print(comparison: Comparison, document: dict[str, Any]) -> None:
+    """The tables, and the spread where it is asked for."""
+    print_differences(comparison)
+    if "spread" in document:
+        console.print(spread_sentence(document["spread"], comparison.against), soft_wrap=True, markup=False)
+
+
 def references_of(names: Sequence[str], against: Sequence[str] | None) -> tuple[str, ...]:
     """The references as tables call them.
 
     Raises:
         QuellError: one is named twice, or is none of the planners.
     """
-    shown = shown_names(names)
     if against is None:
-        return tuple(name for name in shown.values() if name == DEFAULT_REFERENCE)
+        return tuple(name for name in shown_names(names).values() if name == DEFAULT_REFERENCE)
+    return _chosen("--against", names, against)
+
+
+def trainings_of(names: Sequence[str], spread: Sequence[str]) -> tuple[str, ...]:
+    """The planners whose spread is to be told, as tables call them.
+
+    Raises:
+        QuellError: one is named twice or is none of the planners, or there is only one.
+    """
+    found = _chosen("--spread", names, spread)
+    if len(found) == 1:
+        raise QuellError(f"--spread {spread[0]!r}: one planner has no spread, name two or more")
+    return found
+
+
+def _chosen(option: str, names: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """Some of the planners as tables call them; they may be asked for by the names given or by those of the tables."""
+    shown = shown_names(names)
     found: list[str] = []
-    for name in (text.strip() for text in against):
+    for name in (text.strip() for text in asked):
         told = shown.get(name, name)
         if told not in shown.values():
-            raise QuellError(f"--against {name!r}: is none of the planners, which are {', '.join(shown.values())}")
+            raise QuellError(f"{option} {name!r}: is none of the planners, which are {', '.join(shown.values())}")
         if told in found:
-            raise QuellError(f"--against: {told!r} is named twice")
+            raise QuellError(f"{option}: {told!r} is named twice")
         found.append(told)
     return tuple(found)
 

@@ -49,6 +49,23 @@ def is_forecast(name: str) -> bool:
     return name == FORECAST or name.startswith(f"{FORECAST}:")
 
 
+def bundle_path(name: str) -> Path | None:
+    """The bundle that a planner's name asks for, be it for its policy or its forecaster; None where it asks for none.
+
+    Raises:
+        QuellError: it names none where it should, or none comes with this Quell.
+    """
+    if is_learned(name):
+        told, _ = split_variant(name)
+        return _shipped(told) if told == LEARNED else Path(told)
+    if not is_forecast(name):
+        return None
+    _, colon, told = name.partition(":")
+    if colon and not told:
+        raise QuellError(f"planner {name!r} names no bundle; it must be {FORECAST}:PATH")
+    return Path(told) if told else _shipped(name)
+
+
 def planner_for_snapshot(name: str) -> Planner:
     """A planner for a document: all contentions or none, as the contract of plans has it.
 
@@ -91,10 +108,11 @@ def _learned(name: str, *, is_strict: bool) -> Planner:
     from ..agents.planner import VARIANTS, LearnedPlanner
     from ..env.gym.features import SCHEMA
 
-    told, variant = split_variant(name)
+    _, variant = split_variant(name)
     if variant and variant not in VARIANTS:
         raise QuellError(f"planner {name!r}: there is no part {variant!r}; there are {', '.join(VARIANTS)}")
-    path = _shipped(told) if told == LEARNED else Path(told)
+    path = bundle_path(name)
+    assert path is not None  # the name is a learned one
     return LearnedPlanner(load_bundle(path, SCHEMA), is_strict=is_strict, **VARIANTS.get(variant, {}))
 
 
@@ -103,10 +121,9 @@ def _forecast(name: str) -> Planner:
     from ..agents.bundle import load_bundle
     from ..agents.forecast_planner import forecast_planner_of
 
-    _, colon, told = name.partition(":")
-    if colon and not told:
-        raise QuellError(f"planner {name!r} names no bundle; it must be {FORECAST}:PATH")
-    return forecast_planner_of(load_bundle(Path(told) if told else _shipped(name)))
+    path = bundle_path(name)
+    assert path is not None  # the name asks for a forecast
+    return forecast_planner_of(load_bundle(path))
 
 
 def _shipped(name: str) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .. import __version__
@@ -16,15 +17,18 @@ from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
 from ..env.world.split import TracePart
-from ..env.world.traces import part
+from ..env.world.traces import Trace, part
+from .interruption import undisturbed
 from .plots import Curves, Series
 from .provenance import git_commit
 from .simulation import load_workload
 from .terminal import OnProgress, console, notice, progress
 from .tracking import Run, Tracker
+from .training_settings import settings_of
 from .writable import try_out
 
 DEVICES = ("cpu", "cuda", "auto")
+NO_COMMIT = "unknown"  # of a Quell that is installed and lies in no repository
 
 
 class Watcher:
@@ -53,7 +57,12 @@ class Watcher:
 
 
 def train_watched(
-    train_part: TracePart, validation_part: TracePart, config: TrainConfig, run: Run, bundle: Path
+    train_part: TracePart,
+    validation_part: TracePart,
+    config: TrainConfig,
+    run: Run,
+    bundle: Path,
+    training: Mapping[str, Any] = MappingProxyType({}),
 ) -> TrainedPolicy:
     """Trains under an MLflow run; when it is interrupted, the best policy so far is exported before it ends.
 
@@ -63,6 +72,7 @@ def train_watched(
         config: budget, seed and the rest.
         run: where figures are logged.
         bundle: where the policy goes when the training is interrupted.
+        training: what its manifest says of the training then, beside its configuration.
     """
     run.parameters(config)
     with progress("training (seconds)", round(config.budget_seconds)) as on_progress:
@@ -71,28 +81,32 @@ def train_watched(
             policy = train(train_part, validation_part, config, watcher)
         except KeyboardInterrupt:
             if watcher.best_policy is not None:
-                export_policy(watcher.best_policy, bundle, {"interrupted": True})
+                told = {"interrupted": True, "workload": train_part.trace.name}
+                export_policy(watcher.best_policy, bundle, told, training)
                 notice(f"training was interrupted; the best policy so far is in {bundle}")
             raise
     run.metrics(policy.metrics)
     return policy
 
 
-def export_policy(policy: TrainedPolicy, path: Path, metrics: Mapping[str, Any]) -> Manifest:
+def export_policy(
+    policy: TrainedPolicy, path: Path, metrics: Mapping[str, Any], training: Mapping[str, Any] = MappingProxyType({})
+) -> Manifest:
     """Writes the bundle of a policy.
 
     Args:
         policy: what was trained.
         path: of the bundle.
         metrics: figures for the manifest, beside those of the training.
+        training: what the manifest says of the training, beside its configuration.
     """
     fields = ManifestFields(
         feature_schema=SCHEMA,
         shortlist_size=policy.config.slots,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         quell_version=__version__,
-        git_commit=git_commit() or "",
-        training=asdict(policy.config),
+        git_commit=git_commit() or NO_COMMIT,
+        training={**asdict(policy.config), **training},
         metrics={**policy.metrics, **metrics},
     )
     return export_bundle(policy.scorer, path, fields, policy.forecaster)
@@ -109,7 +123,11 @@ def training_curves(policy: TrainedPolicy) -> tuple[Curves, ...]:
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """What `quell train` was asked; what is None is as the preset has it."""
+    """What `quell train` was asked; what is None is as the preset has it.
+
+    Attributes:
+        settings: `KEY=VALUE` for fields of the configuration, see `training_settings.py`.
+    """
 
     workload: str
     budget_minutes: float | None
@@ -119,40 +137,74 @@ class TrainCommand:
     store: str
     scenario: str | None = None
     preset: str = "quick"
+    settings: tuple[str, ...] = ()
 
     def config(self) -> TrainConfig:
         """The configuration.
 
         Raises:
-            QuellError: the preset or the device is unknown.
+            QuellError: the preset, the device or a setting is unknown or wrong.
         """
         if self.device not in DEVICES:
             raise QuellError(f"--device {self.device}: it must be one of {', '.join(DEVICES)}")
         if self.preset not in PRESETS:
             raise QuellError(f"--preset {self.preset}: it must be one of {', '.join(PRESETS)}")
-        config = replace(PRESETS[self.preset], seed=self.seed, device=self.device)
+        config = replace(PRESETS[self.preset], seed=self.seed, device=self.device, **settings_of(self.settings))
         if self.budget_minutes is not None:
             config = replace(config, budget_seconds=self.budget_minutes * 60)
         return config if self.scenario is None else replace(config, scenario=self.scenario)
+
+    def origin(self) -> dict[str, Any]:
+        """What the manifest says of the training beside its configuration: the preset, and which fields were set."""
+        return {"preset": self.preset, "set": list(settings_of(self.settings))}
+
+    def bundle(self) -> Path:
+        """The bundle to write, tried out.
+
+        Raises:
+            QuellError: it is no name of a bundle, or cannot be written.
+        """
+        output = Path(self.output)
+        if output.suffix != BUNDLE_SUFFIX:
+            raise QuellError(f"--output {output}: the name must end in {BUNDLE_SUFFIX}")
+        try_out(output)
+        return output
 
 
 def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str, Any]:
     """`quell train`: a policy from a workload's training part, chosen on its validation part, as a bundle.
 
     Raises:
-        QuellError: bad workload or device, or the store or the bundle cannot be written.
+        QuellError: bad workload, device or setting, or the store or the bundle cannot be written.
     """
-    config = command.config()
-    output = Path(command.output)
-    if output.suffix != BUNDLE_SUFFIX:
-        raise QuellError(f"--output {output}: the name must end in {BUNDLE_SUFFIX}")
-    try_out(output)
+    command.config()
+    command.bundle()
     tracker = Tracker(command.store)
-    trace = load_workload(command.workload)
-    with tracker.run("train") as run:
+    return train_one(command, load_workload(command.workload), tracker, is_text=is_text)
+
+
+def train_one(
+    command: TrainCommand, trace: Trace, tracker: Tracker, parent: Run | None = None, *, is_text: bool = True
+) -> dict[str, Any]:
+    """One training, and its bundle.
+
+    Args:
+        command: what was asked.
+        trace: the workload's.
+        tracker: where the run is logged.
+        parent: the run that it is a part of.
+        is_text: whether the bundle is told in the terminal.
+
+    Returns:
+        the bundle's path, the SHA-256 of its weights, and the figures of the training.
+    """
+    config, output = command.config(), command.bundle()
+    with tracker.run("train", parent) as run:
         run.parameters(command, "command")
-        policy = train_watched(part(trace, "train"), part(trace, "validation"), config, run, output)
-        manifest = export_policy(policy, output, {"workload": trace.name})
+        parts = part(trace, "train"), part(trace, "validation")
+        policy = train_watched(*parts, config, run, output, command.origin())
+        with undisturbed():  # a stop that comes now must not cost the whole training
+            manifest = export_policy(policy, output, {"workload": trace.name}, command.origin())
         run.artifact(output)
     if is_text:
         told = f"bundle: {output} (weights sha256 {manifest.weights_sha256[:12]})"

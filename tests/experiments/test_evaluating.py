@@ -19,6 +19,7 @@ import pytest
 from quell.env.model.errors import QuellError
 from quell.env.world.bitbrains_raw import RAW_COLUMNS
 from quell.env.world.rounds import EpisodeResult
+from quell.experiments.bundle_origin import bundles_of
 from quell.experiments.cli import main
 from quell.experiments.comparison import compare
 from quell.experiments.evaluating import references_of, shown_day
@@ -63,6 +64,7 @@ def test_the_document_has_the_suite_and_a_pair_for_each_reference(
         "ads": {"none", "spread"},
         "none": {"spread", "ads"},
     }
+    assert document["bundles"] == {} and set(document["made_with"]) == {"quell_version", "git_commit"}
     low, high = document["planners"]["ads"]["intervals"]["cost_core_minutes"]
     assert low <= document["planners"]["ads"]["cost_core_minutes"] <= high
     assert "2 days" in plot.read_text() and "hour of the day" in plot.read_text()
@@ -85,6 +87,12 @@ def test_the_text_has_a_table_for_each_reference(
         (["--against", "tuned"], "--against 'tuned': is none of the planners, which are none, spread, ads, clairvoyan"),
         (["--against", "ads,ads"], "--against: 'ads' is named twice"),
         (["--against", ""], "--against ''"),
+        (
+            ["--spread", "none,tuned"],
+            "--spread 'tuned': is none of the planners, which are none, spread, ads, clairvoyan",
+        ),
+        (["--spread", "none,none"], "--spread: 'none' is named twice"),
+        (["--spread", "none"], "--spread 'none': one planner has no spread"),
         (["--hosts", "16-8"], "--hosts '16-8': the range must rise"),
         (["--load", "2"], "--load '2': 2 is not from 0.05 to 0.95"),
         (["--plot", "suite.pdf"], "--plot suite.pdf: the name must end in .png or .svg"),
@@ -102,6 +110,25 @@ def test_bad_options_are_told_before_any_work(
     assert run_cli(monkeypatch, "evaluate", *arguments) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith(f"error: {told}") and printed.err.count("\n") == 1
+
+
+def test_the_spread_over_trainings_is_told_in_a_line_and_in_the_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    asked = ["--planners", "none,learned,ads", "--spread", "none,learned", "--output", str(file)]
+    assert run_cli(monkeypatch, "evaluate", *SMALL, *asked) == 0
+    document = json.loads(file.read_text())
+    assert document["bundles"] == bundles_of(["learned"])
+    costs = [document["planners"][name]["cost_core_minutes"] for name in ("none", "learned")]
+    spread = document["spread"]["cost_core_minutes"]
+    assert document["spread"]["planners"] == ["none", "learned"]
+    assert (spread["mean"], spread["low"], spread["high"]) == (sum(costs) / 2, min(costs), max(costs))
+    assert spread["standard_deviation"] == pytest.approx(abs(costs[0] - costs[1]) / 2**0.5)
+    percents = [document["paired"][name]["difference_percent"] for name in ("none", "learned")]
+    assert document["spread"]["difference_percent"]["low"] == min(percents)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Spread over 2 trainings: ")]
+    assert f"{min(costs):,.0f} to {max(costs):,.0f}" in line and "against ads " in line
 
 
 class TestNames:
