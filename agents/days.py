@@ -16,11 +16,12 @@ from ..baseline.ads import Ads
 from ..baseline.placement import place_with_room
 from ..env.gym.features import SCHEMA, features
 from ..env.gym.shortlist import shortlist
-from ..env.gym.view import PlanView, look_at
+from ..env.gym.view import Outlook, PlanView, look_at
 from ..env.world.migration import WorldSettings
 from ..env.world.simulator import Simulator
 from ..env.world.workload import Episode
 from .evacuation import evacuation_plan
+from .lookahead import LookaheadSettings
 from .teacher import Teacher
 
 
@@ -65,6 +66,8 @@ class Behaviour:
         slots: K, length of the shortlist.
         plan_limit: moves of one plan at most.
         world: constants of migration.
+        outlook: forecasts demand of the hour to come; None: the last hour stands for it.
+        charge: core-minutes that each move must bring besides its price, so that the student learns to hold back.
     """
 
     student_share: float = 0.5
@@ -73,6 +76,8 @@ class Behaviour:
     slots: int = 64
     plan_limit: int = 8
     world: WorldSettings = WorldSettings()
+    outlook: Outlook | None = None
+    charge: float = LookaheadSettings.charge
 
 
 Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -110,10 +115,10 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
     while not simulator.is_done:
         if not simulator.is_busy:
             cluster = simulator.cluster()
-            view = look_at(cluster)
+            view = look_at(cluster, forecast_MJB=behaviour.outlook(cluster) if behaviour.outlook else None)
             plan = None if is_idle else evacuation_plan(cluster, view.state, rules)
             if plan is None:
-                teacher = Teacher.at(episode, simulator.minute, view, behaviour.world)
+                teacher = Teacher.at(episode, simulator.minute, view, behaviour.world, charge=behaviour.charge)
                 view, decided = _decide(view, teacher, behaviour, choose)
                 found += decided
                 plan = view.plan("data")

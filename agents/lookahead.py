@@ -39,6 +39,29 @@ class Quantiles(Protocol):
         """Quantiles of each movable's CPU and storage demand, cores, the longest window last; shape (M, J, W, Q)."""
 
 
+class Remembered:
+    """A forecaster that keeps its last answer: what a plan looks at several times is worked out once.
+
+    Args:
+        forecaster: who is asked.
+    """
+
+    def __init__(self, forecaster: Quantiles) -> None:
+        self._forecaster = forecaster
+        self._last: tuple[Cluster, Array] | None = None
+
+    @property
+    def levels(self) -> Array:
+        """The Q levels, ascending, 0..1."""
+        return self._forecaster.levels
+
+    def quantiles(self, cluster: Cluster) -> Array:
+        """As the forecaster answers; shape (M, J, W, Q)."""
+        if self._last is None or self._last[0] is not cluster:
+            self._last = cluster, self._forecaster.quantiles(cluster)
+        return self._last[1]
+
+
 @dataclass(frozen=True)
 class LookaheadSettings:
     """How a plan is judged; found on the validation part (see `agents/README.md`).
@@ -47,8 +70,12 @@ class LookaheadSettings:
         horizon_minutes: that relief is counted for.
         forecast_share: weight of the forecast against the last hour, 0 to 1.
         draws: scenarios drawn from the forecast.
+        soon_share: of them, those drawn from its shortest window instead of the longest: what falls due later can still
+            be seen to later.
         price_factor: what a move must bring for each core-minute that it costs: estimates of what is chosen for being
             the best are too high, and a move that can wait may turn out not to be needed.
+        charge: what each move must bring besides, core-minutes, for the same reasons: where demand has no memory, most
+            of what a move is hoped to win does not come.
         least_worth: core-minutes that a deed must win.
         moves: of one plan at most.
         with_pairs: whether the search looks for swaps and for room as well.
@@ -57,15 +84,18 @@ class LookaheadSettings:
     horizon_minutes: float = 60.0
     forecast_share: float = 0.5
     draws: int = 24
+    soon_share: float = 1 / 3
     price_factor: float = 1.5
+    charge: float = 20.0
     least_worth: float = 1.0
     moves: int = 8
     with_pairs: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not 0 <= self.forecast_share <= 1:
-            raise ValueError(f"forecast_share is {self.forecast_share}; it must lie in 0..1")
+        for name in ("forecast_share", "soon_share"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"{name} is {value}; it must lie in 0..1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +120,7 @@ class Lookahead:
     ) -> Lookahead:
         """Looks ahead from what telemetry shows; without a forecaster the last hour has all the weight."""
         demand_MJB, minutes_B = scenarios(cluster, state, forecaster, settings)
-        price_M = move_price_M(state, world) * settings.price_factor
+        price_M = move_price_M(state, world) * settings.price_factor + settings.charge
         return Lookahead(state, foresight_of(state, demand_MJB, minutes_B), price_M, settings)
 
     def deeds(self, first: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
@@ -124,13 +154,10 @@ def scenarios(
     share = settings.forecast_share if forecaster is not None else 0.0
     parts, minutes = [], []
     if share < 1:
-        hour_MJB = np.zeros((M, 2, BLOCKS))
-        hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
-        hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
-        parts.append(hour_MJB)
+        parts.append(last_hour_MJB(cluster))
         minutes += [settings.horizon_minutes * (1 - share) / BLOCKS] * BLOCKS
     if forecaster is not None and share > 0:
-        parts.append(draws(forecaster.quantiles(cluster)[:, :, -1], forecaster.levels, settings.draws))
+        parts.append(forecast_draws(cluster, forecaster, settings.draws, settings.soon_share))
         minutes += [settings.horizon_minutes * share / settings.draws] * settings.draws
     demand_MJB = np.concatenate(parts, axis=2)
     demand_MJB[~inventory.is_on_M] = 0.0
@@ -140,6 +167,41 @@ def scenarios(
         held_M1B = np.broadcast_to(held_M[:, None, None], (M, 1, demand_MJB.shape[2]))
         demand_MJB = np.concatenate([demand_MJB, held_M1B], axis=1)
     return demand_MJB, np.array(minutes)
+
+
+@dataclass(frozen=True)
+class MixedOutlook:
+    """The outlook that policies see where there is a forecaster: six blocks of the last hour, and six forecast ones.
+
+    Attributes:
+        forecaster: what to draw from.
+        soon_share: as in `LookaheadSettings`.
+    """
+
+    forecaster: Quantiles
+    soon_share: float = LookaheadSettings.soon_share
+
+    def __call__(self, cluster: Cluster) -> Array:
+        """Demand in `BLOCKS` scenarios of equal weight, cores; shape (M, J, BLOCKS)."""
+        drawn_MJB = forecast_draws(cluster, self.forecaster, BLOCKS // 2, self.soon_share)
+        return np.concatenate([last_hour_MJB(cluster)[:, :, 1::2], drawn_MJB], axis=2)
+
+
+def last_hour_MJB(cluster: Cluster) -> Array:
+    """Demand in the blocks of the last hour, oldest first, cores; shape (M, J, BLOCKS)."""
+    V, M = cluster.inventory.vm_count, cluster.inventory.movable_count
+    hour_MJB = np.zeros((M, 2, BLOCKS))
+    hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
+    hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
+    return hour_MJB
+
+
+def forecast_draws(cluster: Cluster, forecaster: Quantiles, count: int, soon_share: float) -> Array:
+    """Demand in scenarios drawn from a forecast, those of its shortest window first, cores; shape (M, J, count)."""
+    quantiles_MJWQ = forecaster.quantiles(cluster)
+    soon = round(count * soon_share)
+    parts = ((0, soon), (-1, count - soon))
+    return np.concatenate([draws(quantiles_MJWQ[:, :, w], forecaster.levels, n) for w, n in parts], axis=2)
 
 
 def draws(quantiles_MJQ: Array, levels_Q: Array, count: int) -> Array:

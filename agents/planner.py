@@ -31,7 +31,7 @@ from ..env.model.planner import Planner
 from ..env.model.state import State
 from ..env.world.migration import WorldSettings
 from .evacuation import evacuation_plan
-from .lookahead import Lookahead, LookaheadSettings, Quantiles
+from .lookahead import Lookahead, LookaheadSettings, MixedOutlook, Quantiles, Remembered
 
 PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
 
@@ -167,18 +167,21 @@ class LearnedPlanner:
     def plan(self, cluster: Cluster) -> Plan:
         """The policy's plan, or the fallback's."""
         started = time.perf_counter()
-        view = look_at(cluster)
+        forecaster = None if self.policy.forecaster is None else Remembered(self.policy.forecaster)
+        view = look_at(cluster, forecast_MJB=None if forecaster is None else MixedOutlook(forecaster)(cluster))
         found = contentions(view.state)
-        plan = self._answer(cluster, view, found)
+        plan = self._answer(cluster, view, found, forecaster)
         return replace(plan, contentions=found, solve_seconds=time.perf_counter() - started)
 
-    def _answer(self, cluster: Cluster, view: PlanView, found: tuple[Contention, ...]) -> Plan:
+    def _answer(
+        self, cluster: Cluster, view: PlanView, found: tuple[Contention, ...], forecaster: Quantiles | None
+    ) -> Plan:
         """The plan without its contentions and its time."""
         if self.is_strict and not found:
             return self._plan(view, Status.NO_CONTENTION, "no host is contended")
         if (ordered := evacuation_plan(cluster, view.state, self._rules, must_resolve=self.is_strict)) is not None:
             return replace(ordered, planner=self.name)
-        chosen = self._choose(cluster, view)
+        chosen = self._choose(cluster, view, forecaster)
         left = int(np.count_nonzero(unresolved_H(chosen.after(view.state))))
         if self.is_strict and left:
             hosts = f"{left} contended host{'' if left == 1 else 's'}"
@@ -189,7 +192,7 @@ class LearnedPlanner:
             return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
         return plan
 
-    def _choose(self, cluster: Cluster, view: PlanView) -> _Proposed:
+    def _choose(self, cluster: Cluster, view: PlanView, forecaster: Quantiles | None) -> _Proposed:
         """The proposal that is worth most; no move at all where none is worth anything."""
         policy = _Proposed()
         if self.proposals != (Proposal.SEARCH,):
@@ -197,7 +200,7 @@ class LearnedPlanner:
             policy = _Proposed(tuple(_move(choice) for choice in choices), tuple(c.margin for c in choices))
         if self.proposals == (Proposal.POLICY,):
             return policy
-        ahead = Lookahead.at(cluster, view.state, self.policy.forecaster, self.lookahead, self.world)
+        ahead = Lookahead.at(cluster, view.state, forecaster, self.lookahead, self.world)
         plans = {
             Proposal.POLICY: lambda: policy.moves,
             Proposal.POLICY_AND_SEARCH: lambda: ahead.deeds(policy.moves),

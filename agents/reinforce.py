@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import Logger
 from ..baseline.placement import place_with_room
 from ..env.gym.generator import Generator
 from ..env.gym.vector_env import ClusterVectorEnv
+from ..env.gym.view import Outlook
 from .config import TrainConfig
 from .network import CandidateScorer, ScorerPolicy
 from .vec_env import ClusterVecEnv
@@ -44,6 +45,7 @@ def improve(
     config: TrainConfig,
     device: th.device,
     is_time_up: Callable[[], bool],
+    outlook: Outlook | None = None,
 ) -> Iterator[tuple[CandidateScorer, dict[str, float]]]:
     """PPO updates, one after another, each with its figures, until the time or the number of updates is used up.
 
@@ -53,8 +55,9 @@ def improve(
         config: the hyperparameters.
         device: where to compute.
         is_time_up: whether to stop.
+        outlook: forecasts demand of the hour to come; None: the last hour stands for it.
     """
-    envs = ClusterVecEnv(ClusterVectorEnv(generator, ENVS, slots=config.slots, placer=place_with_room))
+    envs = ClusterVecEnv(ClusterVectorEnv(generator, ENVS, slots=config.slots, placer=place_with_room, outlook=outlook))
     model = MaskablePPO(
         ScorerPolicy,
         envs,

@@ -29,7 +29,7 @@ class Teacher:
 
     Attributes:
         foresight: the hour to come, everything where the plan so far puts it.
-        price_M: what each move costs by itself, core-minutes; shape (M,).
+        price_M: what each move must bring, core-minutes: what it costs by itself, and its charge; shape (M,).
         host_cores: mean CPU capacity of a host: the unit of worth.
     """
 
@@ -39,12 +39,27 @@ class Teacher:
 
     @staticmethod
     def at(
-        episode: Episode, minute: int, view: PlanView, world: WorldSettings, horizon_minutes: int = HORIZON_MINUTES
+        episode: Episode,
+        minute: int,
+        view: PlanView,
+        world: WorldSettings,
+        horizon_minutes: int = HORIZON_MINUTES,
+        *,
+        charge: float = 0.0,
     ) -> Teacher:
-        """The teacher for a round that starts with this view."""
+        """The teacher for a round that starts with this view.
+
+        Args:
+            episode: the day, with its future.
+            minute: of it.
+            view: the cluster.
+            world: constants of migration.
+            horizon_minutes: that worth is counted for.
+            charge: core-minutes that each move must bring besides its price, as in `LookaheadSettings`.
+        """
         foresight = foresee(episode, minute, view.state, horizon_minutes)
         cores = float(episode.cluster.inventory.capacity_HR[:, CPU].mean())
-        return Teacher(foresight, move_price_M(view.state, world), cores)
+        return Teacher(foresight, move_price_M(view.state, world) + charge, cores)
 
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,)."""

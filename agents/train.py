@@ -33,6 +33,7 @@ from .export import serve_forecaster
 from .forecast_training import TrainedForecaster, train_forecaster
 from .forecaster import Forecaster
 from .imitation import Collector, fit
+from .lookahead import MixedOutlook
 from .network import CandidateScorer
 from .reinforce import improve
 from .validation import Validation
@@ -143,10 +144,16 @@ class _Training:
         self._log({name: value for name, value in self.metrics.items() if name.startswith("forecast")}, 0)
         self._tick()
 
+    @property
+    def outlook(self) -> MixedOutlook | None:
+        """What the policy sees of the hour to come, in training as when it is served."""
+        return None if self.served is None else MixedOutlook(self.served)
+
     def _imitate(self, scorer: CandidateScorer) -> Decisions:
         """Collects and fits, round by round; returns the data."""
         config, parts, seeds = self.config, [], _seeds(self.config.seed)
-        with Collector(self.generator, Behaviour(slots=config.slots), config.workers) as collector:
+        behaviour = Behaviour(slots=config.slots, outlook=self.outlook)
+        with Collector(self.generator, behaviour, config.workers) as collector:
             for n in range(config.rounds):
                 student = None if n == 0 else copy.deepcopy(scorer).cpu()
                 who = "the teacher" if student is None else "teacher and student"
@@ -216,7 +223,7 @@ class _Training:
         self.observer.phase("improve", f"MaskablePPO, {max(left, 0):.0f} s left")
         imitation_ratio = self.best_ratio
         for update, (scorer, figures) in enumerate(
-            improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up)
+            improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up, self.outlook)
         ):
             self._log({f"ppo/{name}": value for name, value in figures.items()}, update)
             for name in ("step_reward", "divergence_kl"):

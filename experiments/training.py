@@ -12,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..agents.config import PRESETS, TrainConfig
 from ..agents.export import BUNDLE_SUFFIX, export_bundle
+from ..agents.lookahead import LookaheadSettings
 from ..agents.manifest import Manifest, ManifestFields
 from ..agents.train import TrainedPolicy, train
 from ..env.gym.features import SCHEMA
@@ -106,7 +107,7 @@ def export_policy(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         quell_version=__version__,
         git_commit=git_commit() or NO_COMMIT,
-        training={**asdict(policy.config), **training},
+        training={**asdict(policy.config), "lookahead": asdict(LookaheadSettings()), **training},
         metrics={**policy.metrics, **metrics},
     )
     return export_bundle(policy.scorer, path, fields, policy.forecaster)

@@ -27,7 +27,7 @@ from .view import PlanView
 
 Float32Array = npt.NDArray[np.float32]
 
-SCHEMA = FeatureSchema(version="3", candidate=CANDIDATE, context=CONTEXT)
+SCHEMA = FeatureSchema(version="4", candidate=CANDIDATE, context=CONTEXT)
 
 HIGH_BLOCK = int(0.8 * BLOCKS)  # of the sorted blocks of an hour: the 80 % quantile
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from quell.agents.lookahead import Lookahead, LookaheadSettings, draws, scenarios
+from quell.agents.lookahead import (
+    Lookahead,
+    LookaheadSettings,
+    MixedOutlook,
+    Remembered,
+    draws,
+    forecast_draws,
+    last_hour_MJB,
+    scenarios,
+)
 from quell.agents.planner import Proposal
 from quell.env.model.cluster import Array, Cluster, Host, Inventory, Vm, make_cluster
 from quell.env.model.plan import Status, validate
@@ -20,18 +29,26 @@ LEVELS = np.array([0.1, 0.5, 0.9])
 
 @dataclass(frozen=True)
 class Foretold:
-    """A forecaster that says what it is told: the median of each VM's CPU, the other quantiles 10 % around it."""
+    """A forecaster that says what it is told: the median of each VM's CPU, the other quantiles 10 % around it.
+
+    Attributes:
+        cores: of each VM, in the hour to come.
+        soon: the same in the shortest window; None: as in the hour.
+    """
 
     cores: tuple[float, ...]
+    soon: tuple[float, ...] | None = None
 
     @property
     def levels(self) -> Array:
         return LEVELS
 
     def quantiles(self, cluster: Cluster) -> Array:
-        """The same for all windows; nothing for storage."""
+        """Nothing for storage."""
         quantiles_MJWQ = np.zeros((cluster.inventory.movable_count, 2, 3, 3))
         quantiles_MJWQ[:, 0] = np.array(self.cores)[:, None, None] * np.array([0.9, 1.0, 1.1])
+        if self.soon is not None:
+            quantiles_MJWQ[:, 0, 0] = np.array(self.soon)[:, None] * np.array([0.9, 1.0, 1.1])
         return quantiles_MJWQ
 
 
@@ -64,6 +81,47 @@ def test_every_draw_takes_each_level_once() -> None:
     assert ordered_MJB.min() == 1.0 and ordered_MJB.max() == 3.0  # outermost levels bound what is drawn
     assert (np.diff(drawn_MJB, axis=2) != 0).any() and (drawn_MJB[0] != drawn_MJB[1]).any()
     np.testing.assert_array_equal(drawn_MJB, draws(quantiles_MJQ, LEVELS, 10))
+
+
+def test_a_part_of_the_draws_is_about_what_comes_soon() -> None:
+    cluster = two_hosts(5.0, 4.5, 2.0, homes=(0, 0, 1))
+    rises = Foretold((9.0, 4.5, 2.0), soon=(5.0, 4.5, 2.0))
+    drawn_MJB = forecast_draws(cluster, rises, 24, soon_share=1 / 3)
+    assert drawn_MJB.shape == (3, 2, 24)
+    assert (drawn_MJB[0, 0, :8] < 6).all() and (drawn_MJB[0, 0, 8:] > 8).all()
+
+
+def test_policies_see_half_of_the_last_hour_and_half_of_the_forecast() -> None:
+    cluster = two_hosts(5.0, 4.5, 2.0, homes=(0, 0, 1))
+    rises = Foretold((9.0, 4.5, 2.0))
+    outlook_MJB = MixedOutlook(rises)(cluster)
+    np.testing.assert_array_equal(outlook_MJB[:, :, :6], last_hour_MJB(cluster)[:, :, 1::2])
+    assert outlook_MJB.shape[2] == 12 and (outlook_MJB[0, 0, 6:] > 8).all()
+
+
+def test_a_forecast_is_made_once_for_each_cluster() -> None:
+    asked: list[Cluster] = []
+
+    class Counted(Foretold):
+        def quantiles(self, cluster: Cluster) -> Array:
+            asked.append(cluster)
+            return super().quantiles(cluster)
+
+    first, second = (two_hosts(cores, 4.5, 2.0, homes=(0, 0, 1)) for cores in (5.0, 6.0))
+    forecaster = Remembered(Counted((5.0, 4.5, 2.0)))
+    for cluster in (first, first, second, second):
+        MixedOutlook(forecaster)(cluster)
+    assert asked == [first, second]
+
+
+def test_a_move_must_bring_its_charge_besides_its_price() -> None:
+    cluster = two_hosts(5.0, 4.0, 2.0, homes=(0, 0, 1))  # half a core above 8.5 for an hour: 30 core-minutes
+    state = state_of(cluster)
+
+    def deeds(charge: float) -> list[tuple[int, int]]:
+        return Lookahead.at(cluster, state, None, LookaheadSettings(charge=charge), WorldSettings()).deeds()
+
+    assert len(deeds(0.0)) == 1 and deeds(30.0) == []
 
 
 def test_what_will_not_last_is_left_alone() -> None:
