@@ -48,14 +48,14 @@ TRIES_PER_WORK = 1_000_000  # moves tried that count as one unit of CP-SAT's det
 
 def prove(state: State, limits: ExactLimits | None = None) -> ExactResult:
     """The cheapest valid plan for all contentions of a state and whether that is proven, or why there is none."""
-    began = time.perf_counter()
+    began, limits = time.perf_counter(), limits or ExactLimits()
     if not unresolved_H(state).any():
         return ExactResult((), 0.0, 0.0, True, True, "nothing has to move", 0, time.perf_counter() - began)
     start = board_of(state)
-    fact = blocking_fact(state, start) or hemmed_in(state, start)
+    fact = blocking_fact(state, start) or hemmed_in(state, start, seconds=limits.seconds)
     if fact is not None:
         return ExactResult(None, 0.0, 0.0, True, False, fact, 0, time.perf_counter() - began)
-    return _Proof(state, limits or ExactLimits(), began).run()
+    return _Proof(state, limits, began).run()
 
 
 class _Proof:

@@ -19,8 +19,9 @@ from .search_board import NONE, Board
 OPEN, EXHAUSTED, FULL, ENDS = 0, 1, 2, 3
 """More to look at; all were looked at and none ends a plan; no room to remember more; one ends a plan."""
 
-SEEN, WAITING, END = 0, 1, 2
-"""Counts of a walk: placements remembered, entries of the heap, the placement that ends a plan."""
+SEEN, WAITING, END, AT, NEXT = 0, 1, 2, 3, 4
+"""Counts of a walk: placements remembered, entries of the heap, the placement that ends a plan; and where the walk was
+cut off: the placement it looked at, NONE between two, and the move from there that is to be asked for next."""
 
 
 class Walk(NamedTuple):
@@ -38,33 +39,40 @@ class Walk(NamedTuple):
 
 
 @njit(cache=True)
-def walk_on(b: Board, w: Walk, leaves_M: BoolArray, swap_gib_M: Array, below_gib: float, placements: int) -> int:
-    """Looks at so many more placements, cheapest first; the verdict so far.
+def walk_on(b: Board, w: Walk, leaves_M: BoolArray, swap_gib_M: Array, below_gib: float, work: int) -> int:
+    """Looks at more placements, cheapest first, for some work; the verdict so far.
+
+    The walk may be cut off between any two moves, for in a large cluster a single placement has a million of them, and
+    each may ask for the HA reservation.
 
     Args:
-        b: a board of the start; it stands at the last placement afterwards.
+        b: the board of the start, and the same one each time: it stays where the walk is.
         w: where the walk is; changed.
         leaves_M: what must leave its host, which is in maintenance; shape (M,).
         swap_gib_M: memory swapped out, GiB; shape (M,).
         below_gib: placements that cost so much or more are left out.
-        placements: how many.
+        work: moves to ask for; one that asks for the reservation counts as failures times `ha` VMs more.
     """
+    left = np.full(1, work)
     home_M = np.empty(b.movables.size, dtype=np.int64)
     for m in range(home_M.size):
         home_M[m] = b.movables[m].host
     for p in range(w.movable_P.size):
         home_M[w.movable_P[p]] = w.place_NP[0, p]
-    for _ in range(placements):
-        if w.counts[WAITING] == 0:
-            return EXHAUSTED
-        gib, i = _pop(w)
-        if gib > w.cost_gib_N[i]:
-            continue
-        _stand(b, w, i)
-        if _is_end(b, leaves_M, swap_gib_M, home_M):
-            w.counts[END] = i
-            return ENDS
-        if not _grow(b, w, i, below_gib):
+    while left[0] > 0:
+        if w.counts[AT] < 0:
+            if w.counts[WAITING] == 0:
+                return EXHAUSTED
+            gib, i = _pop(w)
+            if gib > w.cost_gib_N[i]:
+                continue
+            _stand(b, w, i)
+            left[0] -= b.movables.size
+            if _is_end(b, leaves_M, swap_gib_M, home_M):
+                w.counts[END] = i
+                return ENDS
+            w.counts[AT], w.counts[NEXT] = i, 0
+        if not _grow(b, w, below_gib, left):
             return FULL
     return OPEN
 
@@ -106,36 +114,51 @@ def _is_end(b: Board, leaves_M: BoolArray, swap_gib_M: Array, home_M: IntArray) 
 
 
 @inner
-def _grow(b: Board, w: Walk, i: int, below_gib: float) -> bool:
-    """Adds what one more move leads to; False where there is no room for it."""
-    for p in range(w.movable_P.size):
-        m = w.movable_P[p]
-        gib = w.cost_gib_N[i] + b.movables[m].cost_gib
+def _grow(b: Board, w: Walk, below_gib: float, left: IntArray) -> bool:
+    """Adds what one more move from the placement at hand leads to, while work is left; False where there is no room."""
+    i, hosts = w.counts[AT], b.hosts.size
+    while w.counts[NEXT] < w.movable_P.size * hosts:
+        if left[0] <= 0:
+            return True
+        p, h = w.counts[NEXT] // hosts, w.counts[NEXT] % hosts
+        gib = w.cost_gib_N[i] + b.movables[w.movable_P[p]].cost_gib
         if gib >= below_gib:
+            w.counts[NEXT] += hosts - h
             continue
-        for h in range(b.hosts.size):
-            if not is_allowed(b, m, h):
-                continue
-            key = w.key_N[i] ^ _hash(p, np.int64(w.place_NP[i, p])) ^ _hash(p, h)
-            j, t = _find(w, i, p, h, key)
-            if j < 0:
-                if b.failed_SF.size > 0:
-                    source = shift(b, m, h)
-                    is_reserved = has_reservation(b)
-                    shift(b, m, source)
-                    if not is_reserved:
-                        continue
-                j = w.counts[SEEN]
-                if j == w.key_N.size:
-                    return False
-                w.counts[SEEN] += 1
-                w.place_NP[j] = w.place_NP[i]
-                w.place_NP[j, p] = h
-                w.key_N[j], w.slot_T[t], w.cost_gib_N[j] = key, j, np.inf
-            if gib < w.cost_gib_N[j]:
-                w.cost_gib_N[j], w.parent_N[j] = gib, i
-                if not _push(w, gib, j):
-                    return False
+        if not _add(b, w, i, p, h, gib, left):
+            return False
+        w.counts[NEXT] += 1
+        left[0] -= 1
+    w.counts[AT] = NONE
+    return True
+
+
+@inner
+def _add(b: Board, w: Walk, i: int, p: int, h: int, gib: float, left: IntArray) -> bool:
+    """Remembers where movable p goes from placement i when it moves to host h, if it may; False if there is no room."""
+    m = w.movable_P[p]
+    if not is_allowed(b, m, h):
+        return True
+    key = w.key_N[i] ^ _hash(p, np.int64(w.place_NP[i, p])) ^ _hash(p, h)
+    j, t = _find(w, i, p, h, key)
+    if j < 0:
+        if b.failed_SF.size > 0:
+            left[0] -= b.failed_SF.shape[0] * b.restart_order.size
+            source = shift(b, m, h)
+            is_reserved = has_reservation(b)
+            shift(b, m, source)
+            if not is_reserved:
+                return True
+        j = w.counts[SEEN]
+        if j == w.key_N.size:
+            return False
+        w.counts[SEEN] += 1
+        w.place_NP[j] = w.place_NP[i]
+        w.place_NP[j, p] = h
+        w.key_N[j], w.slot_T[t], w.cost_gib_N[j] = key, j, np.inf
+    if gib < w.cost_gib_N[j]:
+        w.cost_gib_N[j], w.parent_N[j] = gib, i
+        return _push(w, gib, j)
     return True
 
 

@@ -26,7 +26,7 @@ MANY_PLACEMENTS = 2_000_000  # seconds: for somebody who waits
 MOST_BYTES = 256 * 2**20  # that placements may take
 PLACEMENT_BYTES = 96  # of one, besides its row
 CHEAPER_GIB = 1e-4  # a plan must be cheaper by more than this to count as cheaper
-PLACEMENTS_AT_ONCE = 2_000  # between two looks at the clock
+WORK_AT_ONCE = 100_000  # of `walk_on` between two looks at the clock: some milliseconds
 WALKABLE_CELLS = 1_000  # hosts times movables: with more, nobody need try to look at all placements
 
 
@@ -69,7 +69,8 @@ def reach(
         state: the state before the plan; something in it has to move.
         start: its board; costs are what movables cost there.
         most: placements to remember; fewer where they would take more than `MOST_BYTES`.
-        seconds: wall-clock limit, None for none: then the same state always gives the same answer.
+        seconds: wall-clock limit, None for none: then the same state always gives the same answer. With none left,
+            nothing is looked at.
         below_gib: only plans that cost less are of interest: then "all" is all that cost less.
     """
     began, board, walk = time.perf_counter(), start.copy(), _walk_from(start, most)
@@ -78,7 +79,7 @@ def reach(
     swap_gib_M[: inventory.vm_count] = state.swap_V
     verdict = OPEN
     while verdict == OPEN and (seconds is None or time.perf_counter() - began < seconds):
-        verdict = walk_on(board, walk, leaves_M, swap_gib_M, below_gib - CHEAPER_GIB, PLACEMENTS_AT_ONCE)
+        verdict = walk_on(board, walk, leaves_M, swap_gib_M, below_gib - CHEAPER_GIB, WORK_AT_ONCE)
     seen, end = int(walk.counts[SEEN]), int(walk.counts[END])
     if verdict != ENDS:
         return Reached(None, 0.0, verdict == EXHAUSTED, seen)
@@ -89,9 +90,9 @@ def reach(
     return Reached(tuple((int(m), int(h)) for m, h in moves.T), float(walk.cost_gib_N[end]), True, seen)
 
 
-def hemmed_in(state: State, start: Board, most: int = MOST_PLACEMENTS) -> str | None:
+def hemmed_in(state: State, start: Board, most: int = MOST_PLACEMENTS, seconds: float | None = None) -> str | None:
     """Why there is no plan where moves lead to few placements, as a clause; None where one may exist."""
-    return reach(state, start, most).refusal
+    return reach(state, start, most, seconds).refusal
 
 
 def is_walkable(state: State) -> bool:
@@ -113,7 +114,7 @@ def _walk_from(start: Board, most: int) -> Walk:
         slot_T=np.full(2 ** int(2 * n).bit_length(), -1, dtype=np.int64),
         heap_gib_K=np.empty(2 * n),
         heap_K=np.empty(2 * n, dtype=np.int64),
-        counts=np.array([1, 1, -1], dtype=np.int64),
+        counts=np.array([1, 1, NOWHERE, NOWHERE, 0], dtype=np.int64),
     )
     walk.place_NP[0] = start.movables["host"][movable_P]
     walk.cost_gib_N[0], walk.key_N[0], walk.slot_T[0], walk.heap_gib_K[0], walk.heap_K[0] = 0.0, 0, 0, 0.0, 0

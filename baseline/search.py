@@ -56,6 +56,10 @@ class SearchLimits:
     seconds: float | None = None
     seconds_without_plan: float | None = None
 
+    def seconds_left(self, began: float) -> float | None:
+        """Seconds until the limit for a search that began then, 0 where it has passed; None where there is none."""
+        return None if self.seconds is None else max(0.0, self.seconds - (time.perf_counter() - began))
+
     def __str__(self) -> str:
         nodes = f"{self.nodes:,} nodes"
         return nodes if self.seconds is None else f"{nodes} or {self.seconds:.3g} seconds"
@@ -99,22 +103,24 @@ def search(state: State, limits: SearchLimits | None = None, price_M: Array | No
         price_M: what moving each movable counts as, GiB, >= 0, shape (M,); None for its migration cost. All costs of
             the result are then sums of prices.
     """
-    began = time.perf_counter()
+    began, limits = time.perf_counter(), limits or SearchLimits()
     if not unresolved_H(state).any():
         return SearchResult((), 0.0, 0.0, True, False, "nothing has to move", 0, time.perf_counter() - began)
     solver = Solver(state, price_M)
-    fact = blocking_fact(state, solver.start) or hemmed_in(state, solver.start, FEW_PLACEMENTS)
+    fact = blocking_fact(state, solver.start) or hemmed_in(
+        state, solver.start, FEW_PLACEMENTS, limits.seconds_left(began)
+    )
     if fact is not None:
         return SearchResult(None, 0.0, 0.0, False, True, fact, 0, time.perf_counter() - began)
-    found = _Search(solver, limits or SearchLimits(), began).run()
+    found = _Search(solver, limits, began).run()
     if found.moves is None and not found.is_proven_refusal:
-        found = _where_moves_lead(state, solver, found)
+        found = _where_moves_lead(state, solver, found, limits.seconds_left(began))
     return replace(found, seconds=time.perf_counter() - began)
 
 
-def _where_moves_lead(state: State, solver: Solver, found: SearchResult) -> SearchResult:
-    """Step 7 for a search that found no plan."""
-    met = reach(state, solver.start)
+def _where_moves_lead(state: State, solver: Solver, found: SearchResult, seconds: float | None) -> SearchResult:
+    """Step 7 for a search that found no plan, with the seconds that are left: at least those kept for polishing."""
+    met = reach(state, solver.start, seconds=seconds)
     if met.moves is not None:
         return found.with_cheapest(met.moves, met.cost_gib)
     return found if met.refusal is None else replace(found, is_proven_refusal=True, reason=met.refusal)
@@ -126,6 +132,7 @@ class _Search:
     def __init__(self, solver: Solver, limits: SearchLimits, began: float) -> None:
         self.solver, self.limits, self.began = solver, limits, began
         self.searched_gib = 0.0  # no plan without detours is cheaper than this
+        solver.is_late = self._is_late
 
     def run(self) -> SearchResult:
         """Steps 2 to 6."""
@@ -201,14 +208,26 @@ class _Search:
 
     def _nodes_left(self) -> int:
         """Nodes that the limits still allow, by the clock at the speed so far."""
-        left, seconds = self.limits.nodes - self.solver.nodes, self.limits.seconds
-        if self.solver.best_moves is None and self.limits.seconds_without_plan is not None:
-            seconds = min(self.limits.seconds_without_plan, np.inf if seconds is None else seconds)
-        if seconds is not None:
-            spent = time.perf_counter() - self.began
-            share_left = ((1 - POLISH_SHARE) * seconds - spent) / max(spent, 1e-3)
-            left = min(left, int(share_left * max(self.solver.nodes, 1000)))
+        left, spent, seconds = self.limits.nodes - self.solver.nodes, self._spent(), self._seconds()
+        if seconds < np.inf:
+            left = min(left, int((seconds - spent) / max(spent, 1e-3) * max(self.solver.nodes, 1000)))
         return max(left, 0)
+
+    def _is_late(self) -> bool:
+        """Whether the clock says that nothing more is to be begun."""
+        seconds = self._seconds()
+        return seconds < np.inf and self._spent() > seconds
+
+    def _seconds(self) -> float:
+        """Wall-clock limit of the search before polishing, inf for none."""
+        limits = [self.limits.seconds]
+        if self.solver.best_moves is None:
+            limits.append(self.limits.seconds_without_plan)
+        return (1 - POLISH_SHARE) * min((seconds for seconds in limits if seconds is not None), default=np.inf)
+
+    def _spent(self) -> float:
+        """Wall-clock seconds since the search began."""
+        return time.perf_counter() - self.began
 
     def _reason(self, is_closed: bool, is_found: bool) -> str:
         """What is known about the plan, or why there is none."""

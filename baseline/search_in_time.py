@@ -83,7 +83,7 @@ def _proven(state: State, found: SearchResult, seconds: float, price_M: Array | 
     """What CP-SAT makes of it; imported here, so that nobody waits for OR-tools who does not need it."""
     from .exact_proof import prove
 
-    proof = prove(state, ExactLimits(np.inf, seconds, SearchLimits(PROOF_NODES)))
+    proof = prove(state, ExactLimits(np.inf, seconds, SearchLimits(PROOF_NODES, seconds)))
     if proof.moves is None:
         return replace(found, is_proven_refusal=True, reason=proof.reason) if proof.is_proven else found
     cost_M = migration_cost_M(state) if price_M is None else price_M

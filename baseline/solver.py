@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..env.model.cluster import NOWHERE, Array
@@ -33,10 +35,12 @@ class Solver:
         floor_gib: cheapest relief of every contended host by itself, and what must leave anyway: no plan costs less.
         lost_gib: no placement that was found, but to which no order of moves leads, costs less.
         next_gib: after a complete branch and bound: placements it has not seen cost this or more.
+        is_late: asked between pieces of work, and none is begun where it says yes; by default it never does.
     """
 
     def __init__(self, state: State, price_M: Array | None = None) -> None:
         self.start = board_of(state, price_M)
+        self.is_late: Callable[[], bool] = lambda: False
         self.nodes = 0
         self.best_moves: np.ndarray | None = None
         self.best_gib = self.lost_gib = self.next_gib = float("inf")
@@ -47,14 +51,17 @@ class Solver:
         self._chance = np.random.default_rng(0)
 
     def prepare(self) -> None:
-        """Makes the boards and finds the floor; asked for only where no fact rules out every plan."""
+        """Makes the boards and finds the floor; asked for only where no fact rules out every plan.
+
+        A host whose relief nobody had time to look for adds nothing to the floor, which stays a floor.
+        """
         self._draft, self._lifted, self._greedy = self.start.copy(), self.start.copy(), self.start.copy()
         self._evacuated = self.start.copy()
         tally, hosts = self._tree.tally, self._draft.hosts
         self._must_gib = 0.0
         for h in np.flatnonzero(hosts["is_contended"] & hosts["is_up"]):
             tally["only_host"] = h
-            if self.branch(np.inf, RELIEF_NODES):
+            if not self.is_late() and self.branch(np.inf, RELIEF_NODES):
                 hosts["least_gib"][h] = tally["limit_gib"][0]
                 self.floor_gib += float(tally["limit_gib"][0])
         self.best_moves, self.best_gib, tally["only_host"] = None, np.inf, NOWHERE
@@ -91,7 +98,7 @@ class Solver:
     def try_greedy(self, nodes: int) -> None:
         """Greedy tries that cost about so many nodes."""
         tally = self._reset(self.best_gib)
-        while tally["nodes"][0] < nodes:
+        while tally["nodes"][0] < nodes and not self.is_late():
             try_greedy(self._greedy, self._tree, self.start, self._dice)
             tally["nodes"] += 1
         self._take_over()
@@ -99,7 +106,7 @@ class Solver:
     def repair(self, nodes: int, rounds: int) -> None:
         """Local searches of so many rounds each that cost about so many nodes."""
         tally = self._reset(self.best_gib)
-        while tally["nodes"][0] < nodes:
+        while tally["nodes"][0] < nodes and not self.is_late():
             best_moves = np.empty((2, 0), dtype=np.int64) if self.best_moves is None else self.best_moves
             repair(self._evacuated, self._memory, self._tree, self.start, best_moves, rounds)
         self._take_over()

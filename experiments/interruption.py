@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 AGAIN_SECONDS = 0.05
@@ -15,8 +15,34 @@ AGAIN_SECONDS = 0.05
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
+
 class Terminated(SystemExit):
     """The process was asked to stop by a signal."""
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Lets Ctrl-C end the process on the spot, without a traceback: while modules are loaded and nothing has begun.
+
+    An exception would not do: raised in the midst of an import, libraries catch it or dress it up as one of theirs.
+    """
+
+    def end(_: int, __: FrameType | None) -> None:
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), b"interrupted\n")
+        os._exit(INTERRUPTED)
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    is_ours = is_ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_ours:
+        signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 from ..agents.config import TrainConfig
 from ..agents.manifest import Manifest
 from ..agents.train import TrainedPolicy
-from ..env.model.errors import StoreError
 from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult
 from ..env.world.scenario import MIXED
@@ -33,7 +32,7 @@ from .terminal import console, notice, print_comparison
 from .tracking import Run, Tracker
 from .training import export_policy, train_watched, training_curves
 from .verdict import verdict
-from .writable import try_out
+from .writable import claimed, writable_folder
 
 BASELINES = ("none", "spread", "ads", "clairvoyant")
 LEARNED = "learned"
@@ -109,11 +108,18 @@ def run_main_job(config: RunConfig, *, is_text: bool = True) -> dict[str, Any]:
     """Does the whole job; prints the table and the verdict where asked for; returns the figures.
 
     Raises:
-        QuellError: bad workload or cluster, or the store or the output folder cannot be written: told before any work.
+        QuellError: bad workload or cluster, or the store or the output folder cannot be written, or another run has
+            it: told before any work.
     """
-    started = time.monotonic()
     spec = ClusterSpec(config.hosts, config.vms_per_host, config.load, scenario=config.scenario)
-    folder = _writable_folder(config.output)
+    folder = writable_folder(config.output, "--output")
+    with claimed(folder, "--output"):
+        return _do(config, spec, folder, is_text)
+
+
+def _do(config: RunConfig, spec: ClusterSpec, folder: Path, is_text: bool) -> dict[str, Any]:
+    """All stages, into a folder that is ours."""
+    started = time.monotonic()
     tracker = Tracker(config.store)
     trace = load_workload(config.workload)
     parts = {name: part(trace, name) for name in PARTS}
@@ -124,11 +130,12 @@ def run_main_job(config: RunConfig, *, is_text: bool = True) -> dict[str, Any]:
         results = _simulate(job, top)
         policy = _train(job, top)
         results, manifest = _evaluate(job, top, policy, results)
-        write_audits(job.audits, results)
         comparison = compare(results)
+        if is_text:  # before any file: a disk that is full by now must not take the figures with it
+            print_comparison(comparison, LEARNED)
+        write_audits(job.audits, results)
         report = _report(job, top, policy, results, comparison, manifest, time.monotonic() - started)
     if is_text:
-        print_comparison(comparison, LEARNED)
         _print_places(report, job, tracker.store_uri)
     return comparison.to_json() | {
         "verdict": verdict(comparison, LEARNED),
@@ -167,17 +174,6 @@ def how_to_go_on(config: RunConfig) -> str:
         )
     lines.append(f"do it again: {config.command}")
     return "\n".join(lines)
-
-
-def _writable_folder(output: str) -> Path:
-    """The output folder, made and tried out before any work starts."""
-    folder = Path(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"--output {output}: cannot be made: {error.strerror or error}") from None
-    try_out(folder / "policy.quell")
-    return folder
 
 
 def _simulate(job: _Job, top: Run) -> dict[str, list[EpisodeResult]]:

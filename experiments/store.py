@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databrick
 ARTIFACTS_FOLDER = "mlartifacts"
 LOCK_SECONDS = 20.0
 CHECKED_BYTES = 64 * 2**20  # larger stores are not read through at each start
+ROUNDABOUT = "(raised as a result of "  # SQLAlchemy tells the circumstances before the fault
 PROBE_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
@@ -86,8 +88,10 @@ def check_folder(uri: str, folder: Path) -> None:
 
 
 def told(error: BaseException) -> str:
-    """The first line of a library's error."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What a library's error says, in one line: of a database's error the fault itself, not how it came about."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    faults = [line for line in lines if not line.startswith(ROUNDABOUT)] or lines
+    return re.sub(r"^\((\w+\.)*\w+\) (?=\S)", "", faults[0])
 
 
 def _quiet_mlflow() -> None:

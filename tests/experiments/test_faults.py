@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import signal
 import time
 import weakref
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from quell.env.model.errors import QuellError, StoreError
-from quell.experiments import cli
+from quell.env.world.rounds import EpisodeResult
+from quell.experiments import cli, run, writable
 from quell.experiments.cluster_mix import ClusterMix
 from quell.experiments.interruption import Terminated, never_swallowed, stopped_by_signals
 from quell.experiments.planners import planner_factory
-from quell.experiments.run import RunConfig, how_to_go_on
+from quell.experiments.run import RunConfig, how_to_go_on, run_main_job
 from quell.experiments.simulation import DaysAsked, Outputs, simulate_days
 from quell.experiments.terminal import PIPED_WIDTH, _Console
 from quell.experiments.training import TrainCommand, train_and_export
-from quell.experiments.writable import try_out
+from quell.experiments.writable import claimed, try_out
 
 
 class Thing:
@@ -81,6 +84,55 @@ class TestBeforeAnyWork:
         with pytest.raises(SystemExit) as exit_info:
             cli.main()
         assert exit_info.value.code == 2 and "--budget-minutes" in capsys.readouterr().err
+
+
+class TestAFolderOfOneRun:
+    """Two runs exported into one folder, and each could take the other's policy for its own."""
+
+    def test_a_second_run_is_refused_before_any_work(self, tmp_path: Path) -> None:
+        config = RunConfig("nothing", 1.0, 3, 8, 0.65, 2, 7, str(tmp_path / "out"), f"sqlite:///{tmp_path}/mlflow.db")
+        (tmp_path / "out").mkdir()
+        with claimed(tmp_path / "out", "--output"), pytest.raises(StoreError, match="out: another run is writing ther"):
+            run_main_job(config)
+        assert [file.name for file in tmp_path.rglob("*")] == ["out"]
+
+    def test_afterwards_the_folder_is_free_and_empty(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt), claimed(tmp_path, "--output"):
+                raise KeyboardInterrupt
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_locks_the_run_goes_on_and_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(writable.fcntl, "flock", refuse)
+        with claimed(tmp_path, "--output"):
+            pass
+        assert "cannot be kept for this run alone (No locks available)" in capsys.readouterr().err
+
+
+def test_the_figures_are_shown_though_no_file_can_be_written_any_more(
+    tmp_path: Path,
+    many_results: dict[str, list[EpisodeResult]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """The disk filled up while the policy was trained; minutes of work were gone without a word."""
+
+    def refuse(path: Path, _: object) -> None:
+        raise StoreError(f"{path} cannot be written: No space left on device")
+
+    for stage in ("Tracker", "load_workload", "part", "TraceDays", "_simulate", "_train"):
+        monkeypatch.setattr(run, stage, MagicMock())
+    monkeypatch.setattr(run, "_evaluate", lambda *_: (many_results, None))
+    monkeypatch.setattr(run, "write_audits", refuse)
+    config = RunConfig("nothing", 1.0, 3, 8, 0.65, 2, 7, str(tmp_path), "sqlite:///mlflow.db")
+    with pytest.raises(StoreError, match="audits.jsonl cannot be written: No space left"):
+        run_main_job(config)
+    assert "clairvoyant" in capsys.readouterr().out
 
 
 def test_how_to_go_on_can_be_pasted_into_a_shell(tmp_path: Path) -> None:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
-from quell.experiments.interruption import STOP_SIGNALS, Terminated, stopped_by_signals, undisturbed
+from quell.experiments.interruption import (
+    INTERRUPTED,
+    STOP_SIGNALS,
+    Terminated,
+    ended_at_once,
+    stopped_by_signals,
+    undisturbed,
+)
 
 
 class TestStoppedBySignals:
@@ -60,3 +70,49 @@ class TestUndisturbed:
         thread.start()
         thread.join()
         assert done == [True]
+
+
+class TestEndedAtOnce:
+    """Ctrl-C while modules were still being loaded showed forty lines of traceback."""
+
+    @pytest.mark.parametrize("body", ["raise_signal(SIGINT)", "with suppress(BaseException): raise_signal(SIGINT)"])
+    def test_nothing_comes_after_ctrl_c_and_nobody_can_catch_it(self, body: str) -> None:
+        code = (
+            "from contextlib import suppress\n"
+            "from signal import SIGINT, raise_signal\n"
+            "from quell.experiments.interruption import ended_at_once\n"
+            f"with ended_at_once():\n    {body}\n"
+            "print('still there')\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (INTERRUPTED, "", "interrupted\n")
+
+    def test_afterwards_ctrl_c_is_an_exception_again(self) -> None:
+        with ended_at_once():
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_who_ignores_ctrl_c_goes_on_ignoring_it(self) -> None:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with ended_at_once():
+                signal.raise_signal(signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("seconds", [0.15, 0.3, 0.45, 0.6, 0.75, 0.9])
+    def test_the_command_shows_no_traceback_however_early_it_is_stopped(self, seconds: float) -> None:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "quell", "evaluate", "--episodes", "500"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        started.send_signal(signal.SIGINT)
+        out, errors = started.communicate(timeout=30)
+        # Python ends itself by the signal where it fell into `exec` (as of a dataclass): a shell says 130 to both.
+        assert started.returncode in (INTERRUPTED, -signal.SIGINT)
+        assert (out, b"Traceback" in errors) == (b"", False)

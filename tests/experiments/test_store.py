@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import Engine
 
 from quell.env.model.errors import StoreError
-from quell.experiments.store import check_folder, open_store
+from quell.experiments.store import check_folder, open_store, told
 
 
 def noise(path: Path, _: bytes) -> None:
@@ -146,3 +146,23 @@ class TestMaking:
         monkeypatch.setattr(utils, "_initialize_tables", overtake)
         assert open_store(f"sqlite:///{path}").client.get_experiment_by_name("of the first") is not None
         assert [file.name for file in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block if ...)\n"
+            "(sqlite3.OperationalError) database or disk is full\n[SQL: INSERT INTO metrics ...]",
+            "database or disk is full",
+        ),
+        ("(sqlite3.OperationalError) database is locked\n[SQL: ...]", "database is locked"),
+        ("[Errno 28] No space left on device: 'a.txt'", "[Errno 28] No space left on device: 'a.txt'"),
+        ("(raised as a result of it", "(raised as a result of it"),
+        ("(x)", "(x)"),
+        ("", "ValueError"),
+    ],
+)
+def test_of_a_library_s_error_the_fault_is_told(text: str, sentence: str) -> None:
+    """Of a full disk `quell run` said how the query came about, and not that the disk was full."""
+    assert told(ValueError(text)) == sentence

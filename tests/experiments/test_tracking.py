@@ -18,6 +18,7 @@ import pytest
 from matplotlib.figure import Figure
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy import event
 
 from quell.env.model.errors import StoreError
 from quell.experiments import tracking
@@ -243,6 +244,26 @@ class TestOrphans:
         assert client.get_run(made["dead"]).data.tags["quell.ended_by"] == "a later start"
 
 
+class TestFullDisk:
+    def test_it_is_told_by_its_name_and_what_was_logged_before_is_there(self, new_store: Path, tmp_path: Path) -> None:
+        def leave_no_room(connection: Any, _: object) -> None:
+            (pages,) = connection.execute("pragma page_count").fetchone()
+            connection.execute(f"pragma max_page_count={pages + 2}")
+
+        uri = f"sqlite:///{shutil.copy(new_store, tmp_path)}"
+        tracker, client = Tracker(uri), MlflowClient(tracking_uri=uri)
+        engine = tracker._client._tracking_client.store.engine
+        with pytest.raises(StoreError, match="mlflow.db: database or disk is full$"), tracker.run("main") as run:
+            run.tag("stage", "before")
+            event.listen(engine, "connect", leave_no_room)
+            engine.dispose()
+            run.metrics({f"m{i}": 1.0 for i in range(2000)})
+        event.remove(engine, "connect", leave_no_room)
+        engine.dispose()
+        assert client.get_run(run.run_id).data.tags["stage"] == "before"
+        assert client.get_run(run.run_id).data.metrics == {}
+
+
 class TestLockedStore:
     def test_a_call_waits_for_a_lock_to_go(self, broken_client: Any) -> None:
         Run(broken_client, "sqlite:///x", "id", "name").parameters({"a": 1})
@@ -250,7 +271,7 @@ class TestLockedStore:
 
     def test_but_not_for_ever(self, broken_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(tracking, "PATIENCE_SECONDS", 0.0)
-        with pytest.raises(StoreError, match=r"^store sqlite:///x: \(sqlite3.OperationalError\) database is locked$"):
+        with pytest.raises(StoreError, match=r"^store sqlite:///x: database is locked$"):
             Run(broken_client, "sqlite:///x", "id", "name").parameters({"a": 1})
 
 
