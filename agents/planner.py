@@ -75,6 +75,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "last-hour": {"lookahead": LookaheadSettings(forecast_share=0.0)},
         "forecast-only": {"lookahead": LookaheadSettings(forecast_share=1.0)},
         "single-moves": {"lookahead": LookaheadSettings(with_pairs=False)},
+        "uncharged": {"lookahead": LookaheadSettings(charge=0.0)},
+        "hour-only": {"lookahead": LookaheadSettings(soon_share=0.0)},
     }
 )
 """What the planner is without one of its parts: fields of `LearnedPlanner` by name."""

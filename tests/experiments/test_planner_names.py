@@ -39,7 +39,7 @@ def test_the_policy_that_comes_with_quell_is_there() -> None:
 def test_every_part_can_be_left_out() -> None:
     planners = {name: planner_for_snapshot(f"learned@{name}") for name in VARIANTS}
     settings = {(p.proposals, p.lookahead) for p in planners.values() if isinstance(p, LearnedPlanner)}
-    assert len(settings) == len(VARIANTS) == 5
+    assert len(settings) == len(VARIANTS) == 7
     assert (tuple(Proposal), LookaheadSettings()) not in settings
 
 
