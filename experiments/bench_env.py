@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..env.gym.generator import Generator, TraceGenerator
-from ..env.world.scenario import MIXED, PLAIN
+from ..env.world.scenario import MIXED, PLAIN, SCENARIO_NAMES
 from ..env.world.split import TracePart
 from ..env.world.traces import part
 from .bench_parts import parts_of_a_step, random_actions, shares_of_stepping, training_shares
@@ -31,11 +31,12 @@ SEED = 1
 
 
 class Speed(NamedTuple):
-    """Steps taken in some CPU time, and days that have ended in it."""
+    """Steps taken in some CPU time, days that have ended in it, and how often Python was asked, by what for."""
 
     steps: int
     days: int
     cpu_seconds: float
+    served: dict[str, int]
 
 
 def bench_env(
@@ -43,29 +44,57 @@ def bench_env(
     mixed_sizes: Sequence[tuple[int, int]] = MIXED_SIZES,
     cpu_seconds: float = CPU_SECONDS,
 ) -> dict[str, Any]:
-    """All figures: `steps` (a row for each size, scenario, env, policy), `drawing`, `parts`, `shares`, `training`."""
+    """All figures.
+
+    Returns:
+        `steps`: a row for each size, scenario, env and policy; `growth`: by which power of hosts x VMs the time of a
+        step grows; `asked`: what the kernels leave to Python in each scenario; `drawing`, `parts`, `shares`,
+        `training`: where the time goes.
+    """
     pool = part(load_workload("synthetic", SEED), "all")
     cases = [(PLAIN, size) for size in sizes] + [(MIXED, size) for size in mixed_sizes]
     steps: list[dict[str, Any]] = []
     drawing: list[dict[str, Any]] = []
     with progress("bench env") as on_progress:
         for i, (scenario, size) in enumerate(cases):
-            on_progress(i, len(cases) + 1)
+            on_progress(i, len(cases) + 2)
             generator = _generator(pool, scenario, size)
-            named = {"hosts": size[0], "vms": size[0] * size[1], "scenario": scenario}
+            named = _named(scenario, size)
             drawing.append(named | {"seconds_per_day": _drawing_seconds(generator)})
-            for env, measure in (("ClusterEnv", _single), ("vector", _vector)):
-                for policy, stop_share in STOP_SHARE.items():
-                    speed = measure(generator, stop_share, cpu_seconds)
-                    steps.append(named | {"env": env, "policy": policy} | _figures(speed))
-        generator = _generator(pool, PLAIN, sizes[min(1, len(sizes) - 1)])
-        on_progress(len(cases), len(cases) + 1)
-        parts, training = parts_of_a_step(generator, CLUSTERS, POOL), training_shares(generator, CLUSTERS, POOL)
-        shares = [
+            steps += [named | row for row in _speeds(generator, size, cpu_seconds)]
+        on_progress(len(cases), len(cases) + 2)
+        middle = sizes[min(1, len(sizes) - 1)]
+        asked = [_asked(pool, scenario, middle, cpu_seconds) for scenario in SCENARIO_NAMES]
+        on_progress(len(cases) + 1, len(cases) + 2)
+        where = _where_time_goes(_generator(pool, PLAIN, middle))
+    growth = _growth([row for row in steps if row["scenario"] == PLAIN])
+    return {"steps": steps, "growth": growth, "asked": asked, "drawing": drawing} | where
+
+
+def _named(scenario: str, size: tuple[int, int]) -> dict[str, Any]:
+    """The first columns of a row."""
+    return {"hosts": size[0], "vms": size[0] * size[1], "scenario": scenario}
+
+
+def _speeds(generator: Generator, size: tuple[int, int], cpu_seconds: float) -> list[dict[str, Any]]:
+    """Steps of both envs with both policies."""
+    return [
+        {"env": env, "policy": policy} | _figures(measure(generator, stop_share, cpu_seconds), size)
+        for env, measure in (("ClusterEnv", _single), ("vector", _vector))
+        for policy, stop_share in STOP_SHARE.items()
+    ]
+
+
+def _where_time_goes(generator: Generator) -> dict[str, Any]:
+    """Parts of a step, shares of stepping, and of a training."""
+    return {
+        "parts": parts_of_a_step(generator, CLUSTERS, POOL),
+        "shares": [
             {"policy": policy} | shares_of_stepping(generator, CLUSTERS, POOL, stop_share)
             for policy, stop_share in STOP_SHARE.items()
-        ]
-    return {"steps": steps, "drawing": drawing, "parts": parts, "shares": shares, "training": training}
+        ],
+        "training": training_shares(generator, CLUSTERS, POOL),
+    }
 
 
 def _generator(pool: TracePart, scenario: str, size: tuple[int, int]) -> TraceGenerator:
@@ -74,14 +103,38 @@ def _generator(pool: TracePart, scenario: str, size: tuple[int, int]) -> TraceGe
     return TraceGenerator(pool, (hosts, hosts), (vms_per_host, vms_per_host), (LOAD, LOAD), scenario=scenario)
 
 
-def _figures(speed: Speed) -> dict[str, Any]:
-    """A speed as figures of a row."""
+def _figures(speed: Speed, size: tuple[int, int]) -> dict[str, Any]:
+    """A speed as figures of a row; size as hosts and VMs per host."""
+    nanoseconds = 1e9 * speed.cpu_seconds / max(1, speed.steps)
     return {
         "steps": speed.steps,
         "days": speed.days,
         "steps_per_cpu_second": speed.steps / speed.cpu_seconds,
-        "microseconds_per_step": 1e6 * speed.cpu_seconds / max(1, speed.steps),
+        "microseconds_per_step": nanoseconds / 1e3,
+        "nanoseconds_per_step_host_and_vm": nanoseconds / (size[0] * size[0] * size[1]),
     }
+
+
+def _growth(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By which power of hosts x VMs the time of a step grows, for each env and policy; 1 is in proportion.
+
+    The slope of a straight line through the logarithms of all sizes; only where there are several.
+    """
+    growth = []
+    for env, policy in sorted({(row["env"], row["policy"]) for row in rows}):
+        of_all = [row for row in rows if (row["env"], row["policy"]) == (env, policy)]
+        work = np.log([row["hosts"] * row["vms"] for row in of_all])
+        if np.ptp(work) > 0:
+            power = float(np.polyfit(work, np.log([row["microseconds_per_step"] for row in of_all]), 1)[0])
+            growth.append({"env": env, "policy": policy, "sizes": len(of_all), "power_of_hosts_x_vms": power})
+    return growth
+
+
+def _asked(pool: TracePart, scenario: str, size: tuple[int, int], cpu_seconds: float) -> dict[str, Any]:
+    """What the vector env leaves to Python in a scenario, each per 1,000 steps of the policy `moves`."""
+    speed = _vector(_generator(pool, scenario, size), STOP_SHARE["moves"], cpu_seconds)
+    asked = {name: 1e3 * count / max(1, speed.steps) for name, count in speed.served.items()}
+    return _named(scenario, size) | asked | {"steps_per_cpu_second": speed.steps / speed.cpu_seconds}
 
 
 def _drawing_seconds(generator: Generator) -> float:
@@ -116,7 +169,7 @@ def _single(generator: Generator, stop_share: float, cpu_seconds: float) -> Spee
         if is_over:
             days += 1
             env.reset()
-    return Speed(steps, days, spent)
+    return Speed(steps, days, spent, {})
 
 
 def _vector(generator: Generator, stop_share: float, cpu_seconds: float) -> Speed:
@@ -129,11 +182,13 @@ def _vector(generator: Generator, stop_share: float, cpu_seconds: float) -> Spee
     env.step(np.zeros(CLUSTERS, dtype=np.int64))
     choose = random_actions(rng, stop_share)
     steps = days = 0
+    served = dict(env.served)
     started = time.process_time()
     while time.process_time() - started < cpu_seconds:
         *_, truncated_E, _ = env.step(choose(buffers["mask"]))
         steps, days = steps + CLUSTERS, days + int(truncated_E.sum())
-    return Speed(steps, days, time.process_time() - started)
+    spent = time.process_time() - started
+    return Speed(steps, days, spent, {name: count - served[name] for name, count in env.served.items()})
 
 
 def caller_buffers(clusters: int) -> dict[str, np.ndarray]:

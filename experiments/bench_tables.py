@@ -49,12 +49,14 @@ def env_tables(figures: dict[str, Any]) -> list[Table]:
     parts = [{"part": name, "microseconds": value} for name, value in figures["parts"].items()]
     tables = {
         "bench env: steps": figures["steps"],
+        "growth of a step with hosts x VMs": figures["growth"],
+        "left to Python, per 1,000 steps": figures["asked"],
         "drawing a day and playing its twin": figures["drawing"],
         "parts of a step": parts,
         "shares of the vector env's time": figures["shares"],
         "one update of MaskablePPO": [figures["training"]],
     }
-    return [_plain_table(title, rows) for title, rows in tables.items()]
+    return [_plain_table(title, rows) for title, rows in tables.items() if rows]
 
 
 def learned_table(figures: dict[str, Any]) -> Table:

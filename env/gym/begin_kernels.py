@@ -15,9 +15,12 @@ from .look_arrays import (
     HA_FREE,
     HA_KNOWN,
     IS_SLACK_STALE,
+    LEAST_DEMAND,
+    LOG_RATIO,
     MEAN_COST,
     MINUTE,
     MOVES,
+    SWAPPED,
     TREND,
     WAITING,
     LookArrays,
@@ -25,6 +28,7 @@ from .look_arrays import (
     RoundArrays,
     Scratch,
 )
+from .lowest_kernels import least_of
 from .reserve_kernels import reserve_into
 
 
@@ -48,16 +52,12 @@ def begin_into(
     Returns:
         whether R7 binds: `HA_FREE`, `HA_KNOWN` or `HA_ASK`.
     """
-    V = fixed.vm_count
     plan.host_of_M[:] = host_of_M
     now.home_M[:] = host_of_M
     now.figure_X[MINUTE] = minute_of_day
-    waiting = 0
-    for m in range(host_of_M.size):
-        now.swap_M[m] = swap_V[m] if m < V and fixed.is_on_M[m] else 0.0
-        now.is_free_M[m] = fixed.is_on_M[m] and host_of_M[m] != NOWHERE
-        waiting += m < V and fixed.is_on_M[m] and host_of_M[m] == NOWHERE
-    now.figure_X[WAITING] = waiting
+    _note_who(fixed, now, host_of_M, swap_V)
+    now.figure_X[LEAST_DEMAND] = least_of(now.demand_MJB.reshape(-1))
+    now.own_M4[:, LOG_RATIO] = np.nan
     _bind(fixed, now)
     _price(fixed, now)
     add_up(fixed, now, plan)
@@ -69,6 +69,19 @@ def begin_into(
         if fixed.must_pack_gpus or not reserve_into(fixed, now, plan, scratch):
             plan.number_X[HA] = HA_ASK
     return plan.number_X[HA]
+
+
+@bare
+def _note_who(fixed: LookArrays, now: RoundArrays, host_of_M: IntArray, swap_V: Array) -> None:
+    """Who swaps, who may move, and how many wait."""
+    waiting, swapped = 0, 0
+    for m in range(host_of_M.size):
+        is_vm = m < fixed.vm_count
+        now.swap_M[m] = swap_V[m] if is_vm and fixed.is_on_M[m] else 0.0
+        swapped += now.swap_M[m] > TOLERANCE
+        now.is_free_M[m] = fixed.is_on_M[m] and host_of_M[m] != NOWHERE
+        waiting += is_vm and fixed.is_on_M[m] and host_of_M[m] == NOWHERE
+    now.figure_X[WAITING], now.figure_X[SWAPPED] = waiting, swapped
 
 
 @bare

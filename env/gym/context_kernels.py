@@ -14,6 +14,7 @@ from .look_arrays import (
     HA_FREE,
     MINUTE,
     MOVES,
+    SWAPPED,
     TREND,
     TREND_WEIGHT,
     WAITING,
@@ -62,8 +63,9 @@ def context_into(
 @inner
 def _pressure_into(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, up: int, context_C: np.ndarray) -> None:
     """Mean and highest pressure and memory, spread and slope of CPU."""
-    H, sums, tops = fixed.is_up_H.size, np.zeros(4), np.full(3, -np.inf)
-    total_B, cores = np.zeros(1 + BLOCKS), 0.0
+    H, cores = fixed.is_up_H.size, 0.0
+    sums, tops, total_B = scratch.sum_X[:4], scratch.sum_X[4:7], scratch.sum_X[7 : 8 + BLOCKS]
+    sums[:], tops[:], total_B[:] = 0.0, -np.inf, 0.0
     for h in range(H):
         if not fixed.is_up_H[h] and up > 0:
             continue
@@ -116,7 +118,7 @@ def _weighted_over(used_B: np.ndarray, threshold: float) -> float:
 def _unresolved(fixed: LookArrays, now: RoundArrays, plan: PlanArrays) -> int:
     """How many hosts ask for moves; `contention.unresolved_H`."""
     swap_H = np.zeros(fixed.is_up_H.size)
-    for m in range(fixed.vm_count):
+    for m in range(fixed.vm_count if now.figure_X[SWAPPED] > 0 else 0):
         if now.swap_M[m] > TOLERANCE and plan.host_of_M[m] != NOWHERE:
             swap_H[plan.host_of_M[m]] += now.swap_M[m]
     count = 0

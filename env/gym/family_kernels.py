@@ -74,18 +74,15 @@ def most_of(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scra
 
 
 @inlined
-def badness(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, h: int) -> float:
+def badness(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, h: int) -> float:
     """How ill a host would bear a movable: the excess it would have, then CPU and memory; `target_badness`."""
     cpu = (plan.used_HJB[h, 0, TREND] + now.demand_MJB[m, 0, TREND]) / fixed.threshold_HJ[h, 0]
     memory = (plan.used_HR[h, MEMORY] + now.demand_MR[m, MEMORY]) / fixed.capacity_HR[h, MEMORY]
-    if scratch.excess_version_MH[m, h] != scratch.version_H[h]:
-        excess = 0.0
-        for j in range(2):
-            cores = fixed.threshold_HJ[h, j]
-            excess += excess_with(plan.used_HJB[h, j], now.demand_MJB[m, j], 1.0, RELIEF_LEVEL * cores) / cores
-        scratch.excess_MH[m, h] = EXCESS_WEIGHT * excess
-        scratch.excess_version_MH[m, h] = scratch.version_H[h]
-    return (cpu + memory) / 2 + scratch.excess_MH[m, h]
+    excess = 0.0
+    for j in range(2):
+        cores = fixed.threshold_HJ[h, j]
+        excess += excess_with(plan.used_HJB[h, j], now.demand_MJB[m, j], 1.0, RELIEF_LEVEL * cores) / cores
+    return (cpu + memory) / 2 + EXCESS_WEIGHT * excess
 
 
 @inlined
@@ -97,12 +94,18 @@ def node_score(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, h:
 
 
 @inlined
-def loss(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, h: int, most: float) -> float:
-    """What the move wins by the outlook, net of its price, with its sign changed; infinite where it wins nothing."""
-    if scratch.strain_version_MH[m, h] != scratch.version_H[h]:
-        scratch.strain_MH[m, h] = _strain_with(fixed, now, plan, m, h, 1.0)
-        scratch.strain_version_MH[m, h] = scratch.version_H[h]
-    net = most - (scratch.strain_MH[m, h] - scratch.strain_H[h])
+def loss(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, n: int, h: int) -> float:
+    """What a move of row n wins by the outlook, net of its price, with its sign changed; infinite if it wins nothing.
+
+    A host whose peak leaves room for that of the movable is not strained by it.
+    """
+    strain, m = 0.0, scratch.row_L[n]
+    for j in range(2):
+        if scratch.peak_HJ[h, j] + scratch.peak_LJ[n, j] > fixed.threshold_HJ[h, j]:
+            strain = np.nan
+    if np.isnan(strain):
+        strain = _strain_with(fixed, now, plan, m, h, 1.0)
+    net = scratch.worth_L[n] - (strain - scratch.strain_H[h])
     return -net if net > 0 else np.inf
 
 

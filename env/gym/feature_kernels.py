@@ -7,8 +7,24 @@ import numpy as np
 from ..model.cluster import MEMORY, BoolArray, IntArray
 from ..model.compiled import inlined, kernel
 from .context_kernels import context_into
-from .host_kernels import figures_with, refresh_hosts, slope_and_std, swapped_gib
-from .look_arrays import HA, HA_ASK, HA_FREE, MEAN_COST, TREND, LookArrays, PlanArrays, RoundArrays, Scratch
+from .host_kernels import refresh_hosts, slope_and_std, swapped_gib
+from .lane_kernels import HIGH, PEAK, STRAIN, WEIGHTED, fill_lane, work_lanes
+from .look_arrays import (
+    HA,
+    HA_ASK,
+    HA_FREE,
+    LANES,
+    LOG_PRICE,
+    LOG_RATIO,
+    MEAN_COST,
+    SLOPE,
+    STD,
+    TREND,
+    LookArrays,
+    PlanArrays,
+    RoundArrays,
+    Scratch,
+)
 from .reserve_kernels import reserve_into
 from .schema import CANDIDATE, CONTEXT, LEAST_RATIO, LIMIT, ROUND_SECONDS, STOP_PAIRS, WORTH_MINUTES
 
@@ -19,6 +35,7 @@ PEAK_AT, SLOPE_AT = CANDIDATE.index("cpu_peak_target_after"), CANDIDATE.index("c
 STD_AT, SHARE_AT = CANDIDATE.index("cpu_std_source"), CANDIDATE.index("cpu_share")
 NET_AT, SCARCE_AT = CANDIDATE.index("net_relief"), CANDIDATE.index("is_overcommit")
 WORTH_AT, BEST_AT = CANDIDATE.index("outlook_relief"), CONTEXT.index("worth_best")
+NO_RELIEF = 1e-9  # host-minutes: rounding
 STOP_TAKES, STOP_FROM = np.array([at for at, _ in STOP_PAIRS]), np.array([at for _, at in STOP_PAIRS])
 
 
@@ -75,69 +92,141 @@ def _moves_into(
     candidates_SF: np.ndarray,
 ) -> tuple[int, float]:
     """The rows of the slots; returns how many are filled, and the highest worth among them, host-minutes."""
-    filled, best_worth = 0, 0.0
+    filled, best_worth, jobs = 0, -np.inf, 0
     for k in range(movable_K.size):
-        row_F = candidates_SF[1 + k]
-        if not mask_S[1 + k]:
-            row_F[:] = 0.0
-            continue
-        m, known = movable_K[k], scratch.slot_of_M[movable_K[k]]
-        if known < k and mask_S[1 + known] and movable_K[known] == m:  # its source side stands there already
-            for i in range(row_F.size):
-                row_F[i] = candidates_SF[1 + known, i]
-        else:
-            row_F[:] = 0.0
-            scratch.slot_of_M[m] = k
-            _source_into(fixed, now, plan, scratch, m, kind_K[k], row_F)
-        worth = _target_into(fixed, now, plan, scratch, m, target_K[k], row_F)
-        best_worth = worth if filled == 0 or worth > best_worth else best_worth
-        filled += 1
-    return filled, best_worth
+        candidates_SF[1 + k] = 0.0
+        if mask_S[1 + k]:
+            filled += 1
+            m, known = movable_K[k], scratch.slot_of_M[movable_K[k]]
+            if not (known < k and mask_S[1 + known] and movable_K[known] == m):
+                scratch.slot_of_M[m] = scratch.job_P[jobs] = k
+                jobs += 1
+        if jobs == LANES or (jobs > 0 and k == movable_K.size - 1):
+            _sources_into(fixed, now, plan, scratch, jobs, movable_K, kind_K, candidates_SF)
+            jobs = 0
+    for k in range(movable_K.size):
+        if mask_S[1 + k]:
+            known = scratch.slot_of_M[movable_K[k]]
+            if known != k:  # its source side stands there
+                for i in range(candidates_SF.shape[1]):
+                    candidates_SF[1 + k, i] = candidates_SF[1 + known, i]
+            scratch.job_P[jobs] = k
+            jobs += 1
+        if jobs == LANES or (jobs > 0 and k == movable_K.size - 1):
+            worth = _targets_into(fixed, now, plan, scratch, jobs, movable_K, target_K, candidates_SF)
+            best_worth, jobs = max(best_worth, worth), 0
+    return filled, best_worth if filled > 0 else 0.0
 
 
 @inlined
-def _source_into(
+def _sources_into(
+    fixed: LookArrays,
+    now: RoundArrays,
+    plan: PlanArrays,
+    scratch: Scratch,
+    jobs: int,
+    movable_K: IntArray,
+    kind_K: IntArray,
+    candidates_SF: np.ndarray,
+) -> None:
+    """What does not depend on the target of a move, for the slots in `job_P`: its source, its movable and its price."""
+    for j in range(2):
+        for i in range(jobs):
+            m = movable_K[scratch.job_P[i]]
+            fill_lane(fixed, now, plan, scratch, i, m, plan.host_of_M[m], j, -1.0)
+        work_lanes(scratch.lane_X)
+        for i in range(jobs):
+            k = scratch.job_P[i]
+            m = movable_K[k]
+            source, row_F = plan.host_of_M[m], candidates_SF[1 + k]
+            if j == 0:
+                scratch.net_M[m], scratch.strain_M[m] = 0.0, scratch.strain_H[source]
+            _side_into(fixed, scratch, i, source, j, row_F, j)
+            taken = scratch.over_HJ[source, j] * fixed.threshold_HJ[source, j] - scratch.lane_X[WEIGHTED + i]
+            scratch.net_M[m] += taken / fixed.mean_threshold_J[j]
+            scratch.strain_M[m] -= scratch.lane_X[STRAIN + i]
+            row_F[SHARE_AT + j] = bounded(now.demand_MJB[m, j, TREND] / fixed.threshold_HJ[source, j])
+            if j == 1:
+                _movable_into(fixed, now, plan, scratch, m, kind_K[k], row_F)
+
+
+@inlined
+def _movable_into(
     fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, kind: int, row_F: np.ndarray
 ) -> None:
-    """What does not depend on the target of a move: its source, its movable and its price."""
-    source = plan.host_of_M[m]
+    """What is left of the source side: kind, price, course of the hour and memory."""
+    source, own_4 = plan.host_of_M[m], now.own_M4[m]
+    if np.isnan(own_4[LOG_RATIO]):
+        own_4[LOG_RATIO] = bounded(np.log(_cost_ratio(now, m)))
+        own_4[LOG_PRICE] = squashed(now.price_M[m] / fixed.mean_host_cores)
+        own_4[SLOPE], own_4[STD] = slope_and_std(now.demand_MJB[m, 0])
     row_F[KIND_AT + kind] = 1.0
     row_F[SESSION_AT] = 1.0 if m >= fixed.vm_count else 0.0
-    net, strain = 0.0, scratch.strain_H[source]
-    for j in range(2):
-        taken, left = _side_into(fixed, now, plan, scratch, m, source, j, -1.0, row_F)
-        net += taken / fixed.mean_threshold_J[j]
-        strain -= left
-        row_F[SHARE_AT + j] = bounded(now.demand_MJB[m, j, TREND] / fixed.threshold_HJ[source, j])
-    scratch.net_M[m], scratch.strain_M[m] = net, strain
-    slope, std = slope_and_std(now.demand_MJB[m, 0])
-    share = 1 / fixed.threshold_HJ[source, 0]
-    row_F[SLOPE_AT], row_F[SLOPE_AT + 2] = bounded(scratch.slope_H[source]), bounded(slope * share)
-    row_F[STD_AT], row_F[STD_AT + 2] = bounded(scratch.std_H[source]), bounded(std * share)
-    cost_gib = now.cost_M[m]
-    row_F[NET_AT + 2] = bounded(cost_gib / fixed.mean_host_gib)
-    row_F[NET_AT + 3] = bounded(np.log(_cost_ratio(now, m)))
+    share, cost_gib = 1 / fixed.threshold_HJ[source, 0], now.cost_M[m]
+    row_F[SLOPE_AT], row_F[SLOPE_AT + 2] = bounded(scratch.slope_H[source]), bounded(own_4[SLOPE] * share)
+    row_F[STD_AT], row_F[STD_AT + 2] = bounded(scratch.std_H[source]), bounded(own_4[STD] * share)
+    row_F[NET_AT + 2], row_F[NET_AT + 3] = bounded(cost_gib / fixed.mean_host_gib), own_4[LOG_RATIO]
     row_F[NET_AT + 4] = bounded((fixed.pricing[0] + fixed.pricing[1] * cost_gib) / ROUND_SECONDS)
-    row_F[WORTH_AT + 1] = bounded(squashed(now.price_M[m] / fixed.mean_host_cores))
+    row_F[WORTH_AT + 1] = bounded(own_4[LOG_PRICE])
     _source_memory_into(fixed, now, plan, scratch, m, source, row_F)
 
 
 @inlined
-def _target_into(
-    fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, target: int, row_F: np.ndarray
+def _targets_into(
+    fixed: LookArrays,
+    now: RoundArrays,
+    plan: PlanArrays,
+    scratch: Scratch,
+    jobs: int,
+    movable_K: IntArray,
+    target_K: IntArray,
+    candidates_SF: np.ndarray,
 ) -> float:
-    """What depends on the target; returns the worth of the move, host-minutes."""
-    net, strain = scratch.net_M[m], scratch.strain_M[m] + scratch.strain_H[target]
+    """What depends on the target, for the slots in `job_P`; returns the highest worth of their moves, host-minutes."""
+    best_worth = -np.inf
     for j in range(2):
-        added, more = _side_into(fixed, now, plan, scratch, m, target, j, 1.0, row_F)
-        net += added / fixed.mean_threshold_J[j]
-        strain -= more
+        for i in range(jobs):
+            k = scratch.job_P[i]
+            fill_lane(fixed, now, plan, scratch, i, movable_K[k], target_K[k], j, 1.0)
+        work_lanes(scratch.lane_X)
+        for i in range(jobs):
+            k = scratch.job_P[i]
+            m, h, row_F = movable_K[k], target_K[k], candidates_SF[1 + k]
+            _side_into(fixed, scratch, i, h, j, row_F, 4 + j)
+            row_F[PEAK_AT + j] = bounded(scratch.lane_X[PEAK + i] / fixed.threshold_HJ[h, j])
+            added = scratch.over_HJ[h, j] * fixed.threshold_HJ[h, j] - scratch.lane_X[WEIGHTED + i]
+            net, strain = added / fixed.mean_threshold_J[j], -scratch.lane_X[STRAIN + i]
+            if j == 0:
+                scratch.sum_X[i] = scratch.net_M[m] + net
+                scratch.sum_X[LANES + i] = scratch.strain_M[m] + scratch.strain_H[h] + strain
+            else:
+                net, strain = scratch.sum_X[i] + net, scratch.sum_X[LANES + i] + strain
+                best_worth = max(best_worth, _target_into(fixed, now, plan, scratch, m, h, net, strain, row_F))
+    return best_worth
+
+
+@inlined
+def _target_into(
+    fixed: LookArrays,
+    now: RoundArrays,
+    plan: PlanArrays,
+    scratch: Scratch,
+    m: int,
+    target: int,
+    net: float,
+    strain: float,
+    row_F: np.ndarray,
+) -> float:
+    """What a move brings, and what is scarce on its target; returns its worth, host-minutes."""
     root = np.sqrt(abs(net) / _cost_ratio(now, m))
     row_F[NET_AT], row_F[NET_AT + 1] = bounded(net), bounded(root if net > 0 else -root)
     row_F[SLOPE_AT + 1], row_F[STD_AT + 1] = bounded(scratch.slope_H[target]), bounded(scratch.std_H[target])
     relief = WORTH_MINUTES * strain / fixed.mean_host_cores
     worth = relief - now.price_M[m] / fixed.mean_host_cores
-    row_F[WORTH_AT], row_F[WORTH_AT + 2] = bounded(squashed(relief)), bounded(squashed(worth))
+    if abs(relief) < NO_RELIEF:  # logarithms take their time
+        row_F[WORTH_AT], row_F[WORTH_AT + 2] = 0.0, bounded(-now.own_M4[m, LOG_PRICE])
+    else:
+        row_F[WORTH_AT], row_F[WORTH_AT + 2] = bounded(squashed(relief)), bounded(squashed(worth))
     need_gib, has_gib = now.demand_MR[m, MEMORY], fixed.capacity_HR[target, MEMORY]
     row_F[MEMORY_AT + 2] = bounded(plan.used_HR[target, MEMORY] / has_gib)
     row_F[MEMORY_AT + 3] = bounded((plan.used_HR[target, MEMORY] + need_gib) / has_gib)
@@ -149,33 +238,16 @@ def _target_into(
 
 
 @inlined
-def _side_into(
-    fixed: LookArrays,
-    now: RoundArrays,
-    plan: PlanArrays,
-    scratch: Scratch,
-    m: int,
-    h: int,
-    j: int,
-    sign: float,
-    row_F: np.ndarray,
-) -> tuple[float, float]:
-    """Pressure on the source (sign -1) or the target (1) before and after the move.
-
-    Returns:
-        excess taken away, weighted over the outlook, cores; overload and unserved demand left, mean of the blocks.
-    """
-    cores, used_B, own_B = fixed.threshold_HJ[h, j], plan.used_HJB[h, j], now.demand_MJB[m, j]
-    share = 1 / cores
-    high, peak, over, strain = figures_with(used_B, own_B, sign, cores, fixed.capacity_HR[h, 2 * j])
-    i = j if sign < 0 else 4 + j
+def _side_into(fixed: LookArrays, scratch: Scratch, lane: int, h: int, j: int, row_F: np.ndarray, i: int) -> None:
+    """Pressure on a host before and after a move: statistic by statistic, at place i of the sides."""
+    share, lane_X = 1 / fixed.threshold_HJ[h, j], scratch.lane_X
     row_F[TREND_AT + i] = bounded(scratch.trend_HJ[h, j])
-    row_F[TREND_AT + 2 + i] = bounded((used_B[TREND] + sign * own_B[TREND]) * share)
-    row_F[HIGH_AT + i], row_F[HIGH_AT + 2 + i] = bounded(scratch.high_HJ[h, j]), bounded(high * share)
-    row_F[OVER_AT + i], row_F[OVER_AT + 2 + i] = bounded(scratch.over_HJ[h, j]), bounded(over * share)
-    if sign > 0:
-        row_F[PEAK_AT + j] = bounded(peak * share)
-    return scratch.over_HJ[h, j] * cores - over, strain
+    row_F[TREND_AT + 2 + i] = bounded(lane_X[TREND * LANES + lane] * share)
+    row_F[HIGH_AT + i], row_F[HIGH_AT + 2 + i] = bounded(scratch.high_HJ[h, j]), bounded(lane_X[HIGH + lane] * share)
+    row_F[OVER_AT + i], row_F[OVER_AT + 2 + i] = (
+        bounded(scratch.over_HJ[h, j]),
+        bounded(lane_X[WEIGHTED + lane] * share),
+    )
 
 
 @inlined

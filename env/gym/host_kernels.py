@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..model.cluster import MEMORY, NOWHERE
+from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, TOLERANCE
 from ..model.compiled import inlined
 from .look_arrays import (
     BLOCK_WEIGHT,
@@ -12,6 +12,7 @@ from .look_arrays import (
     NEAR,
     RELIEF_LEVEL,
     TREND,
+    TREND_ROW,
     TREND_WEIGHT,
     LookArrays,
     PlanArrays,
@@ -19,6 +20,8 @@ from .look_arrays import (
     Scratch,
 )
 
+PER_MEMORY, PER_CPU, PER_THRESHOLD, TREND_OVER, BLOCKS_OVER = 0, 1, 2, 4, 6
+"""Rows of `Scratch.bound_XH`; the last three are two each, CPU and storage."""
 LATE_BLOCKS = 3  # the last quarter of an hour, for the slope
 
 
@@ -28,9 +31,9 @@ def refresh_hosts(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch
     for h in range(fixed.is_up_H.size):
         if plan.is_stale_H[h]:
             _refresh(fixed, plan, scratch, h)
+            _note_chances(fixed, plan, scratch, h)
             plan.is_stale_H[h] = False
             scratch.is_unranked_H[h] = True
-            scratch.version_H[h] += 1
     if fixed.has_overcommit:
         _share_memory(fixed, now, plan, scratch)
 
@@ -45,14 +48,45 @@ def _refresh(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int) -> N
         for b in range(1 + BLOCKS):
             is_near = is_near or used_B[b] > NEAR * cores
         capacity = fixed.capacity_HR[h, 2 * j]
-        high, _, over, block_strain = figures_with(used_B, used_B, 0.0, cores, capacity)
+        high, peak, over, block_strain = figures_with(used_B, used_B, 0.0, cores, capacity)
         scratch.trend_HJ[h, j], scratch.high_HJ[h, j] = used_B[TREND] / cores, high / cores
+        scratch.peak_HJ[h, j] = peak
         scratch.over_HJ[h, j] = over / cores
         strain += block_strain
     slope, std = slope_and_std(plan.used_HJB[h, 0])
     scratch.slope_H[h], scratch.std_H[h] = slope / fixed.threshold_HJ[h, 0], std / fixed.threshold_HJ[h, 0]
     scratch.strain_H[h] = strain
     scratch.is_near_H[h] = is_near and fixed.is_up_H[h]
+
+
+@inlined
+def _note_chances(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int) -> None:
+    """What one host offers: whether leaving it may bring something, and what speaks against it as a target."""
+    is_up, is_over, has_excess = fixed.is_up_H[h], False, False
+    for j in range(2):
+        is_over = is_over or plan.used_HJB[h, j, TREND] - fixed.threshold_HJ[h, j] > TOLERANCE
+        has_excess = has_excess or scratch.excess_HJ[h, j] > 0
+    is_overfull = plan.used_HR[h, MEMORY] > fixed.limit_HR[h, MEMORY]
+    scratch.is_over_H[h] = (is_up and (is_over or is_overfull)) or fixed.is_maintenance_H[h]
+    scratch.is_left_H[h] = (is_up and has_excess) or scratch.is_over_H[h]
+    for r in range(RESOURCES):
+        scratch.used_XH[r, h] = plan.used_HR[h, r]
+    scratch.used_XH[TREND_ROW, h] = plan.used_HJB[h, 0, TREND]
+    _note_bounds(fixed, plan, scratch, h)
+
+
+@inlined
+def _note_bounds(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int) -> None:
+    """What `row_kernels.weigh` needs of a host: reciprocals, and how far its demand is above the level."""
+    scratch.bound_XH[PER_MEMORY, h] = 1 / fixed.capacity_HR[h, MEMORY]
+    scratch.bound_XH[PER_CPU, h] = 1 / fixed.capacity_HR[h, CPU]
+    for j in range(2):
+        used_B, cores, blocks = plan.used_HJB[h, j], fixed.threshold_HJ[h, j], 0.0
+        for b in range(1, 1 + BLOCKS):
+            blocks += used_B[b]
+        scratch.bound_XH[PER_THRESHOLD + j, h] = 1 / cores
+        scratch.bound_XH[TREND_OVER + j, h] = used_B[TREND] / cores - RELIEF_LEVEL
+        scratch.bound_XH[BLOCKS_OVER + j, h] = blocks / BLOCKS / cores - RELIEF_LEVEL
 
 
 @inlined

@@ -1,7 +1,8 @@
 """Slots for (movable, target) pairs, the families in turn, in numba; the twin of `in_turn`, `diagonal`, `worth_pairs`.
 
-Rows are opened in the order of their rank, and targets ranked one by one as they are needed: most of the (row, host)
-table is never looked at.
+Rows are opened in the order of their rank, and targets found one by one as they are needed (`row_kernels.py`): most of
+the (row, host) table is never looked at. Along the diagonal rows take turns in an order that only the number of hosts
+decides (`LookArrays.order_FP`); where worth decides, the best of the opened rows is looked for.
 """
 
 from __future__ import annotations
@@ -10,25 +11,22 @@ import numpy as np
 
 from ..model.cluster import IntArray
 from ..model.compiled import inlined
-from .family_kernels import badness, loss, node_score
 from .look_arrays import (
     COVER_SHARE,
-    COVER_STEP,
+    FAMILY_ROWS,
     RELIEF_SHARE,
     ROOM_SHARE,
-    ROOM_STEP,
-    ROW_STEP,
     WORTH_SHARE,
     LookArrays,
     PlanArrays,
     RoundArrays,
     Scratch,
 )
-from .rank_kernels import FIRST_ROW, IS_OVER, OPENED, RELIEF_FAMILY, ROWS, TAKEN, WORTH_FAMILY
-from .rule_kernels import may_go
+from .rank_kernels import FIRST_ROW, OPENED, ROWS, TAKEN, TURN, WORTH_FAMILY, kind_of
+from .row_kernels import go_on, weigh
 
 SHARE_F = np.array([RELIEF_SHARE, COVER_SHARE, WORTH_SHARE, ROOM_SHARE])
-STEP_F = np.array([ROW_STEP, COVER_STEP, 0.0, ROOM_STEP])
+ROWS_F = np.array(FAMILY_ROWS)
 
 
 @inlined
@@ -37,23 +35,26 @@ def deal_slots(
     now: RoundArrays,
     plan: PlanArrays,
     scratch: Scratch,
+    hot: int,
     movable_K: IntArray,
     target_K: IntArray,
     kind_K: IntArray,
 ) -> int:
     """Fills the slots from the front; returns how many."""
     count = 0
+    for f in range(SHARE_F.size):
+        scratch.due_F[f] = 0.5 / SHARE_F[f]
     while count < movable_K.size:
         f = _next_family(scratch)
         if f < 0:
             break
-        n = _next_row(fixed, now, plan, scratch, f)
+        n = _next_row(fixed, now, plan, scratch, hot, f)
         if n < 0:
-            scratch.family_FX[f, IS_OVER] = 1
+            scratch.due_F[f] = np.inf
             continue
         m, target = scratch.row_L[n], scratch.target_L[n]
         scratch.family_FX[f, TAKEN] += 1
-        _go_on(scratch, n)
+        scratch.due_F[f] = (scratch.family_FX[f, TAKEN] + 0.5) / SHARE_F[f]
         if not _is_listed(movable_K, target_K, count, m, target):
             movable_K[count], target_K[count], kind_K[count] = m, target, scratch.kind_L[n]
             count += 1
@@ -65,78 +66,62 @@ def _next_family(scratch: Scratch) -> int:
     """The family whose turn it is, -1 when all are through."""
     best, least = -1, np.inf
     for f in range(SHARE_F.size):
-        due = (scratch.family_FX[f, TAKEN] + 0.5) / SHARE_F[f]
-        if scratch.family_FX[f, IS_OVER] == 0 and due < least:
-            best, least = f, due
+        if scratch.due_F[f] < least:
+            best, least = f, scratch.due_F[f]
     return best
 
 
 @inlined
 def _is_listed(movable_K: IntArray, target_K: IntArray, count: int, m: int, target: int) -> bool:
-    """Whether the pair has a slot already."""
-    for k in range(count):  # noqa: SIM110  numba knows no generators
-        if movable_K[k] == m and target_K[k] == target:
-            return True
-    return False
+    """Whether the pair has a slot already; all slots are looked at, as vector instructions do that at once."""
+    found = 0
+    for k in range(count):
+        found += (movable_K[k] == m) & (target_K[k] == target)
+    return found > 0
 
 
 @inlined
-def _next_row(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, f: int) -> int:
-    """The row of a family that its next pair is taken from, -1 when there is none; opens rows as they are needed."""
+def _next_row(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, hot: int, f: int) -> int:
+    """The row of a family that has its next pair, with the target in `target_L`; -1 when there is none."""
     while True:
-        n = _best_row(scratch, f)
-        if n < 0 or n < FIRST_ROW[f] + scratch.family_FX[f, OPENED]:
+        n = _due_by_worth(scratch) if f == WORTH_FAMILY else _due_on_diagonal(fixed, scratch, f)
+        if n < 0:
             return n
-        _open(fixed, now, plan, scratch, n, f)
-        scratch.family_FX[f, OPENED] += 1
+        if f == WORTH_FAMILY and scratch.is_ready_L[n]:
+            scratch.is_ready_L[n] = False
+            return n
+        if n == FIRST_ROW[f] + scratch.family_FX[f, OPENED]:
+            scratch.family_FX[f, OPENED] += 1
+            scratch.kind_L[n] = kind_of(fixed, now, plan, scratch, scratch.row_L[n], hot)
+            weigh(fixed, now, plan, scratch, n, f)
+        go_on(fixed, now, plan, scratch, n, f)
+        scratch.is_ready_L[n] = True
+        if f != WORTH_FAMILY and scratch.target_L[n] >= 0:
+            return n
 
 
 @inlined
-def _best_row(scratch: Scratch, f: int) -> int:
-    """The row that comes next, the first of equals, be it opened or the first one that is not.
+def _due_on_diagonal(fixed: LookArrays, scratch: Scratch, f: int) -> int:
+    """The row whose turn it is, opened or the first that is not; -1 when all are through."""
+    rows, opened, turns = scratch.family_FX[f, ROWS], scratch.family_FX[f, OPENED], ROWS_F[f] * fixed.is_up_H.size
+    for turn in range(scratch.family_FX[f, TURN], turns):
+        i = fixed.order_FP[f, turn]
+        if i < rows and (i >= opened or scratch.target_L[FIRST_ROW[f] + i] >= 0):
+            scratch.family_FX[f, TURN] = turn + 1
+            return FIRST_ROW[f] + i
+    scratch.family_FX[f, TURN] = turns
+    return -1
 
-    By worth: what its next pair wins, or at most can win. Else by its next target's rank and its own.
+
+@inlined
+def _due_by_worth(scratch: Scratch) -> int:
+    """The row that may win most, be it opened or the first that is not, the first of equals; -1 when all are through.
+
+    It has won that before, or its next target is known (`is_ready_L`), or nobody has looked yet.
     """
-    best, least, opened = -1, np.inf, scratch.family_FX[f, OPENED]
-    for i in range(min(opened + 1, scratch.family_FX[f, ROWS])):
-        n = FIRST_ROW[f] + i
-        if i < opened and scratch.target_L[n] < 0:
-            continue  # has no target left
-        if f == WORTH_FAMILY:
-            total = scratch.last_L[n] if i < opened else -scratch.worth_L[n]
-        else:
-            total = (scratch.rank_L[n] if i < opened else 0) * 1.0 + STEP_F[f] * i
-        if total < least:
-            best, least = n, total
-    return best
-
-
-@inlined
-def _open(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, n: int, f: int) -> None:
-    """Weighs the targets of a row and finds its best one."""
-    m = scratch.row_L[n]
-    for h in range(fixed.is_up_H.size):
-        value = np.inf
-        if may_go(fixed, now, plan, scratch, m, h):
-            if f == RELIEF_FAMILY:
-                value = badness(fixed, now, plan, scratch, m, h)
-            elif f == WORTH_FAMILY:
-                value = loss(fixed, now, plan, scratch, m, h, scratch.worth_L[n])
-            else:
-                value = node_score(fixed, now, plan, m, h)
-        scratch.badness_LH[n, h] = value
-    scratch.last_L[n], scratch.target_L[n], scratch.rank_L[n] = -np.inf, -1, -1
-    _go_on(scratch, n)
-
-
-@inlined
-def _go_on(scratch: Scratch, n: int) -> None:
-    """The next best target of a row; -1 when there is none left."""
-    badness_H, last, last_h = scratch.badness_LH[n], scratch.last_L[n], scratch.target_L[n]
     best, least = -1, np.inf
-    for h in range(badness_H.size):
-        is_later = badness_H[h] > last or (badness_H[h] == last and h > last_h)
-        if is_later and badness_H[h] < least:
-            best, least = h, badness_H[h]
-    scratch.last_L[n], scratch.target_L[n] = least, best
-    scratch.rank_L[n] += 1
+    for i in range(min(scratch.family_FX[WORTH_FAMILY, OPENED] + 1, scratch.family_FX[WORTH_FAMILY, ROWS])):
+        n = FIRST_ROW[WORTH_FAMILY] + i
+        if scratch.last_L[n] < least:
+            best, least = n, scratch.last_L[n]
+    return best

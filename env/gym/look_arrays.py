@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ..model.cluster import CPU, MEMORY, STORAGE, Array, BoolArray, IntArray, Inventory, read_only
+from ..model.cluster import CPU, MEMORY, RESOURCES, STORAGE, Array, BoolArray, IntArray, Inventory, read_only
 from ..world.migration import WorldSettings
 from ..world.price import pricing_of
 from .inventory_arrays import gpu_arrays, own, reservation_arrays, rule_arrays
@@ -35,6 +36,7 @@ RELIEF_ROWS, COVER_ROWS, WORTH_ROWS, ROOM_ROWS = 48, 32, 12, 16  # movables of e
 RELIEF_SHARE, COVER_SHARE, WORTH_SHARE, ROOM_SHARE = 0.8, 0.8, 0.4, 0.4  # of the slots, how often their turn comes
 ROW_STEP, COVER_STEP, ROOM_STEP = 0.08, 0.15, 0.2  # how many target ranks one rank of a movable counts
 FAMILY_ROWS = (RELIEF_ROWS, COVER_ROWS, WORTH_ROWS, ROOM_ROWS)
+FAMILY_STEPS = (ROW_STEP, COVER_STEP, 0.0, ROOM_STEP)  # worth ranks pairs, not movables and targets
 HOT_ROWS = 16  # movables that room is made for
 COST_SHARE, COVER_COST_SHARE = 0.2, 0.02  # of the mean migration cost is added to each: a move is never for nothing
 EXCESS_WEIGHT = 10.0  # of excess against utilization, where targets are ranked
@@ -44,7 +46,12 @@ HA_FREE, HA_KNOWN, HA_ASK = 0, 1, 3
 """Whether R7 binds the plan: no; yes, and the slack is known; only the search (`availability.py`) can tell."""
 
 MOVES, HA, IS_SLACK_STALE = 0, 1, 2  # of `PlanArrays.number_X`
-MEAN_COST, MINUTE, WAITING = 0, 1, 2  # of `RoundArrays.figure_X`
+MEAN_COST, MINUTE, WAITING, LEAST_DEMAND, SWAPPED = 0, 1, 2, 3, 4  # of `RoundArrays.figure_X`
+TREND_ROW = 3  # of `Scratch.used_XH`, behind the resources
+LOG_RATIO, LOG_PRICE, SLOPE, STD = 0, 1, 2, 3  # of `RoundArrays.own_M4`
+BOUND_ROWS = 8  # of `Scratch.bound_XH`
+LANES = 16  # of `Scratch.lane_X`
+LANE_ROWS = 1 + BLOCKS + 7  # see `lane_kernels.py`
 
 
 class LookArrays(NamedTuple):
@@ -64,10 +71,13 @@ class LookArrays(NamedTuple):
     limit_HR: Array
     threshold_HJ: Array  # cores
     mean_threshold_J: Array
+    limit_RH: Array
+    order_FP: IntArray  # rows of each family in the order of their turns: by rank of the target and of the row
     running_count: int  # VMs that are on
     is_up_H: BoolArray
     is_maintenance_H: BoolArray
     is_allowed_MH: BoolArray  # R3
+    is_open_MH: BoolArray  # R3, and the host is up
     is_on_M: BoolArray
     is_restarted_M: BoolArray  # after a failure of its host
     choices_M: IntArray  # hosts that R3 allows
@@ -101,6 +111,7 @@ class RoundArrays(NamedTuple):
     swap_M: Array
     restart_order_M: IntArray  # most constrained first; behind those that restart, -1
     figure_X: Array
+    own_M4: Array  # features of movables; NaN in the first column where they have not been worked out
 
 
 class PlanArrays(NamedTuple):
@@ -122,12 +133,17 @@ class Scratch(NamedTuple):
 
     excess_HJ: Array  # weighted, above `RELIEF_LEVEL`, in thresholds
     is_near_H: BoolArray
+    is_over_H: BoolArray  # by the trend, or in a way that all must leave
+    is_left_H: BoolArray  # whether leaving it may bring something
     trend_HJ: Array  # pressure
     high_HJ: Array
+    peak_HJ: Array  # highest block, cores
     over_HJ: Array  # weighted, above 1
     slope_H: Array  # of CPU
     std_H: Array
     strain_H: Array  # overload and unserved demand, mean of the blocks, cores
+    used_XH: Array  # `PlanArrays.used_HR` and the trend of CPU, resource by resource
+    bound_XH: Array  # what badness is at least, host by host; see `row_kernels.py`
     shared_H: Array  # what overcommit VMs need, GiB
     swapped_H: Array  # GiB, once memory is shared anew
     slack_FH: Array
@@ -135,12 +151,9 @@ class Scratch(NamedTuple):
     is_unranked_H: BoolArray  # whether a move has changed it since movables were ranked last
     gain_M: Array
     worth_M: Array  # gain / root of cost
-    version_H: IntArray  # counts the changes of each host
-    excess_MH: Array  # badness by the excess of the host with the movable
-    excess_version_MH: IntArray  # version of the host that it was worked out for
-    strain_MH: Array  # overload and unserved demand of the host with the movable, cores
-    strain_version_MH: IntArray
+    most_M: Array  # what leaving wins at most by the outlook, cores; NaN where it has not been worked out
     heap_M: IntArray  # movables that may move, as a heap by worth
+    heap_worth_M: Array
     slot_of_M: IntArray  # slot whose features show the source side of the movable
     net_M: Array  # excess that its leaving takes off, in mean host thresholds
     strain_M: Array  # overload and unserved demand that it takes off, mean of the blocks, cores
@@ -148,15 +161,24 @@ class Scratch(NamedTuple):
     row_L: IntArray  # movables, by rank
     worth_L: Array
     kind_L: IntArray
-    last_L: Array  # badness of the target taken last
-    target_L: IntArray
-    rank_L: IntArray  # of that target
-    badness_LH: Array
-    family_FX: IntArray  # rows, opened ones, pairs taken, whether it is through; of each family of the shortlist
+    target_L: IntArray  # the next target
+    last_L: Array  # its badness; what is behind it in the row is no better
+    is_ready_L: BoolArray  # whether that target waits for its turn, in the family of worth
+    peak_LJ: Array  # highest block of the movable, cores
+    badness_LH: Array  # of targets not taken yet, infinite for all others
+    is_exact_LH: BoolArray  # whether that is known, or only what it is at least
+    family_FX: IntArray  # rows, opened ones, pairs taken, turns in `order_FP`; of each family of the shortlist
+    due_F: Array  # when it is its turn again, infinite where it is through
     hot_Q: IntArray
     hot_worth_Q: Array
-    short_QHR: Array  # what the movable lacks on the host
-    is_place_QH: BoolArray  # that could be made for it
+    hot_gain_Q: Array
+    need_RQ: Array  # what hot movables need
+    gain_HQ: Array  # what they gain on a host where they lack something, 0 where they do not
+    per_short_HRQ: Array  # 1 / what they lack there
+    most_Q: Array  # room to work in
+    job_P: IntArray  # slots whose features are worked out side by side
+    lane_X: Array  # room for that, resource after resource
+    sum_X: Array  # room for sums
 
 
 @lru_cache(maxsize=64)
@@ -178,10 +200,13 @@ def look_arrays(inventory: Inventory) -> LookArrays:
         limit_HR=own(inventory.limit_HR),
         threshold_HJ=threshold_HJ,
         mean_threshold_J=threshold_HJ.mean(axis=0),
+        limit_RH=own(inventory.limit_HR.T),
+        order_FP=_turns(inventory.host_count),
         running_count=int(np.count_nonzero(inventory.is_on_M[: inventory.vm_count])),
         is_up_H=own(inventory.is_up_H),
         is_maintenance_H=own(inventory.is_maintenance_H),
         is_allowed_MH=own(inventory.is_allowed_MH),
+        is_open_MH=own(inventory.is_allowed_MH & inventory.is_up_H),
         is_on_M=own(inventory.is_on_M),
         choices_M=inventory.is_allowed_MH.sum(axis=1, dtype=np.int64),
         is_overcommit_M=is_overcommit_M,
@@ -190,6 +215,16 @@ def look_arrays(inventory: Inventory) -> LookArrays:
         **reservation_arrays(inventory),
         pricing=pricing_of(WorldSettings()),  # its measured constants
     )
+
+
+@lru_cache(maxsize=64)
+def _turns(H: int) -> IntArray:
+    """The rows of each family, every one as often as there are hosts, in the order of their turns; shape (F, P)."""
+    order_FP = np.zeros((len(FAMILY_ROWS), max(FAMILY_ROWS) * H), dtype=np.int64)
+    for f, (rows, step) in enumerate(zip(FAMILY_ROWS, FAMILY_STEPS, strict=True)):
+        due_NH = np.arange(H) * 1.0 + (step * np.arange(rows))[:, None]
+        order_FP[f, : rows * H] = np.argsort(due_NH, axis=None, kind="stable") // max(H, 1)
+    return order_FP
 
 
 def new_round(fixed: LookArrays) -> tuple[RoundArrays, PlanArrays, Scratch]:
@@ -206,7 +241,8 @@ def new_round(fixed: LookArrays) -> tuple[RoundArrays, PlanArrays, Scratch]:
         before_HJB=np.zeros((H, 2, 1 + BLOCKS)),
         swap_M=np.zeros(M),
         restart_order_M=np.full(M, -1, dtype=np.int64),
-        figure_X=np.zeros(3),
+        figure_X=np.zeros(5),
+        own_M4=np.full((M, 4), np.nan),
     )
     return now, new_plan(fixed), _new_scratch(fixed)
 
@@ -229,43 +265,28 @@ def new_plan(fixed: LookArrays) -> PlanArrays:
 
 def _new_scratch(fixed: LookArrays) -> Scratch:
     """Buffers for the kernels' own use."""
-    (M, H), L = fixed.is_allowed_MH.shape, sum(FAMILY_ROWS)
-    return Scratch(
-        excess_HJ=np.zeros((H, 2)),
-        is_near_H=np.zeros(H, dtype=np.bool_),
-        trend_HJ=np.zeros((H, 2)),
-        high_HJ=np.zeros((H, 2)),
-        over_HJ=np.zeros((H, 2)),
-        slope_H=np.zeros(H),
-        std_H=np.zeros(H),
-        strain_H=np.zeros(H),
-        shared_H=np.zeros(H),
-        swapped_H=np.zeros(H),
-        slack_FH=np.zeros(fixed.failed_FH.shape),
-        headroom_H=np.zeros(H),
-        is_unranked_H=np.ones(H, dtype=np.bool_),
-        gain_M=np.zeros(M),
-        worth_M=np.zeros(M),
-        version_H=np.zeros(H, dtype=np.int64),
-        excess_MH=np.zeros((M, H)),
-        excess_version_MH=np.zeros((M, H), dtype=np.int64),
-        strain_MH=np.zeros((M, H)),
-        strain_version_MH=np.zeros((M, H), dtype=np.int64),
-        heap_M=np.zeros(M, dtype=np.int64),
-        slot_of_M=np.zeros(M, dtype=np.int64),
-        net_M=np.zeros(M),
-        strain_M=np.zeros(M),
-        place_gain_H=np.zeros(H),
-        row_L=np.zeros(L, dtype=np.int64),
-        worth_L=np.zeros(L),
-        kind_L=np.zeros(L, dtype=np.int64),
-        last_L=np.zeros(L),
-        target_L=np.zeros(L, dtype=np.int64),
-        rank_L=np.zeros(L, dtype=np.int64),
-        badness_LH=np.zeros((L, H)),
-        family_FX=np.zeros((len(FAMILY_ROWS), 4), dtype=np.int64),
-        hot_Q=np.zeros(HOT_ROWS, dtype=np.int64),
-        hot_worth_Q=np.zeros(HOT_ROWS),
-        short_QHR=np.zeros((HOT_ROWS, H, 3)),
-        is_place_QH=np.zeros((HOT_ROWS, H), dtype=np.bool_),
-    )
+    (M, H), L, F = fixed.is_allowed_MH.shape, sum(FAMILY_ROWS), len(FAMILY_ROWS)
+    integers = {"heap_M": M, "slot_of_M": M, "row_L": L, "kind_L": L, "target_L": L, "hot_Q": HOT_ROWS, "job_P": LANES}
+    claims = {"is_near_H": H, "is_over_H": H, "is_left_H": H, "is_unranked_H": H, "is_ready_L": L}
+    shapes: dict[str, Any] = {
+        **dict.fromkeys(("excess_HJ", "trend_HJ", "high_HJ", "peak_HJ", "over_HJ"), (H, 2)),
+        **dict.fromkeys(("slope_H", "std_H", "strain_H", "shared_H", "swapped_H", "headroom_H", "place_gain_H"), H),
+        **dict.fromkeys(("gain_M", "worth_M", "most_M", "heap_worth_M", "net_M", "strain_M"), M),
+        **dict.fromkeys(("worth_L", "last_L"), L),
+        **dict.fromkeys(("hot_worth_Q", "hot_gain_Q", "most_Q"), HOT_ROWS),
+        "need_RQ": (RESOURCES, HOT_ROWS),
+        "gain_HQ": (H, HOT_ROWS),
+        "per_short_HRQ": (H, RESOURCES, HOT_ROWS),
+        "used_XH": (TREND_ROW + 1, H),
+        "bound_XH": (BOUND_ROWS, H),
+        "slack_FH": fixed.failed_FH.shape,
+        "peak_LJ": (L, 2),
+        "badness_LH": (L, H),
+        "due_F": F,
+        "lane_X": LANE_ROWS * LANES,
+        "sum_X": 2 * LANES,
+    }
+    made: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape) for name, shape in shapes.items()}
+    made |= {name: np.zeros(size, dtype=np.int64) for name, size in integers.items()}
+    made |= {name: np.ones(size, dtype=np.bool_) for name, size in claims.items()}
+    return Scratch(family_FX=np.zeros((F, 4), dtype=np.int64), is_exact_LH=np.zeros((L, H), dtype=np.bool_), **made)

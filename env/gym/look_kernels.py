@@ -52,8 +52,8 @@ def list_moves_into(
             return ASK
         if plan.number_X[HA] != HA_FREE and not reserve_into(fixed, now, plan, scratch):
             return ASK
-        rank_movables(fixed, now, plan, scratch)
-        count = deal_slots(fixed, now, plan, scratch, movable_K, target_K, kind_K)
+        hot = rank_movables(fixed, now, plan, scratch)
+        count = deal_slots(fixed, now, plan, scratch, hot, movable_K, target_K, kind_K)
     for k in range(movable_K.size):
         mask_S[1 + k] = k < count
         if k >= count:

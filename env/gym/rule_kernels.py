@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.cluster import NOWHERE, RESOURCES
+from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE
 from ..model.compiled import inlined, inner
 from ..model.gpu_kernels import vgpus_pack
 from .look_arrays import HA, HA_KNOWN, LookArrays, PlanArrays, RoundArrays, Scratch
@@ -22,7 +22,7 @@ def may_go(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scrat
     for i in range(fixed.first_anti_M[m], fixed.first_anti_M[m + 1]):
         if plan.members_HA[target, fixed.anti_rule[i]] > 0:
             return False
-    if fixed.profile_M[m] >= 0 and not _finds_gpu(fixed, plan, m, target):
+    if fixed.profile_M[m] >= 0 and not finds_gpu(fixed, plan, m, target):
         return False
     return plan.number_X[HA] != HA_KNOWN or keeps_reservation(fixed, now, plan, scratch, m, target)
 
@@ -30,16 +30,32 @@ def may_go(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scrat
 @inlined
 def some_target(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, first: int) -> int:
     """A host that m may go to by the rules, -1 where there is none; asked first is `first`."""
-    H = fixed.is_up_H.size
-    for i in range(H):
-        h = first + i if first + i < H else first + i - H
+    if may_go(fixed, now, plan, scratch, m, first):
+        return first
+    with_room = _last_with_room(fixed, now, plan, scratch, m)
+    if with_room < 0 or may_go(fixed, now, plan, scratch, m, with_room):
+        return with_room
+    for h in range(with_room):
         if may_go(fixed, now, plan, scratch, m, h):
             return h
     return -1
 
 
+@inlined
+def _last_with_room(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int) -> int:
+    """The last host that may take m by R1, R2, R3 and R8, -1 where there is none; by vector instructions."""
+    used_XH, limit_RH, is_open_H, home = scratch.used_XH, fixed.limit_RH, fixed.is_open_MH[m], plan.host_of_M[m]
+    cpu, memory, storage = now.demand_MR[m, CPU], now.demand_MR[m, MEMORY], now.demand_MR[m, STORAGE]
+    last = -1
+    for h in range(is_open_H.size):
+        fits = (used_XH[0, h] + cpu <= limit_RH[0, h]) & (used_XH[1, h] + memory <= limit_RH[1, h])
+        fits = fits & (used_XH[2, h] + storage <= limit_RH[2, h]) & is_open_H[h] & (h != home)
+        last = max(last, h if fits else -1)
+    return last
+
+
 @inner
-def _finds_gpu(fixed: LookArrays, plan: PlanArrays, m: int, target: int) -> bool:
+def finds_gpu(fixed: LookArrays, plan: PlanArrays, m: int, target: int) -> bool:
     """R6: the vGPUs on the target and this one can be packed on its GPUs."""
     profiles_C = plan.profiles_HC[target]
     profiles_C[fixed.profile_M[m]] += 1

@@ -23,7 +23,7 @@ from .cluster_env import PLAN_LIMIT, observation_space
 from .features import features
 from .fleet import FleetCluster, FleetDay, fleet_day
 from .fleet_arrays import new_board, new_seats, sit_down
-from .fleet_kernels import BEGIN, BOOK, FORECAST, FORESEEN, GO_ON, LIST, LOOK, RESUME, STEP, run
+from .fleet_kernels import BEGIN, BOOK, FORECAST, FORESEEN, GO_ON, LIST, LOOK, PLAN, RESUME, STEP, run
 from .generator import Generator, TraceGenerator
 from .reward import REWARD_TERMS
 from .shortlist import SLOTS, shortlist
@@ -32,6 +32,8 @@ from .view import Outlook, PlanView
 Observations = dict[str, npt.NDArray[np.float32]]
 TERMS = tuple(term.name.lower() for term in Term)
 assert TERMS == REWARD_TERMS
+SERVICES = {HAPPEN: "events", START: "starts", FORECAST: "forecasts", LOOK: "looks", LIST: "lists", PLAN: "plans"}
+"""Why the kernels stop and Python goes on; for the last three only the numpy twin knows what is allowed."""
 
 
 class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArray[Any]]):
@@ -62,6 +64,7 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
 
     Attributes:
         board: what the kernels write to.
+        served: how often Python had to do something for a cluster, by what it was (`SERVICES`).
     """
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
@@ -100,6 +103,7 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         self._rng_E = [seeding.np_random()[0] for _ in range(num_envs)]
         self._clusters = list[FleetCluster]()
         self._seats: Any = None
+        self.served = dict.fromkeys(SERVICES.values(), 0)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -186,6 +190,7 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         """Does in Python what the kernels have stopped for, until the step of this cluster has ended."""
         cluster = self._clusters[e]
         while (stop := int(self.board.stop_E[e])) != ENDED:
+            self.served[SERVICES[stop]] += 1
             if stop in (HAPPEN, START):
                 if cluster.attend(stop):
                     sit_down(self._seats, e, cluster.seat)

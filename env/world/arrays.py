@@ -43,6 +43,7 @@ CLOCK = np.dtype(
         ("is_inside", "?"),  # whether a minute has been begun and not ended: a move is to be started in Python
         ("seconds", "f8"),  # of the day, inside that minute
         ("has_started", "?"),  # whether Python has started the moves of this second
+        ("is_refused", "?"),  # whether the next move surely may not start, so that Python drops the rest
         ("first_settling", "i8"),  # moves before it have no effect any more
         ("head", "i8"),  # the queue: moves from head to end of the log
         ("end", "i8"),

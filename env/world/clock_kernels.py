@@ -171,6 +171,7 @@ def _start_moves(day: Day, pace: Pace, now: Now, log: Log) -> bool:
         if answer == NO and clock.active > 0:
             return True
         if answer != YES:
+            clock.is_refused = answer == NO
             return False  # the rest is dropped, with the reason in words, or only Python can tell
         move = log[clock.head]
         seen = day.history_minutes + clock.minute

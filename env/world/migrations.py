@@ -7,7 +7,7 @@ higher for a while.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from ..model.cluster import CPU, NOWHERE, Array
 from ..model.plan import Move, MoveKind
 from ..model.rules import check_move
-from ..model.state import State
+from ..model.state import State, state_of
 from .arrays import MOVE, Fate, Log, Now, Term
 from .migration import MoveRecord, Outcome, WorldSettings, migration_seconds
 from .present import Present
@@ -45,7 +45,7 @@ class Migrations:
         self._present, self._world, self._now = present, world, now
         self.rows: Log = np.zeros(FIRST_ROWS, dtype=MOVE)
         self._reasons: dict[int, str] = {}  # why moves are made, and why they were dropped, by row
-        self._details: dict[int, str] = {}
+        self._details: dict[int, str | Callable[[], str]] = {}
 
     @property
     def is_busy(self) -> bool:
@@ -198,7 +198,7 @@ class Migrations:
             row = self.rows[i]
             m, target = int(row["m"]), int(row["target"])
             state = self.with_both_sides(self._present.state(minute))
-            broken = self._broken(state, m, target, int(row["source"]))
+            broken = _broken(state, m, target, int(row["source"]), bool(clock["is_ha_enforced"]))
             if self._active and (broken or self.may_crowd_gpus(m, target)):
                 return
             if broken:
@@ -211,6 +211,16 @@ class Migrations:
             clock["head"] += 1
             self._now.cost_4[Term.MIGRATION] += row["cost_gib"]
             self.share_memory(minute)
+
+    def refuse(self, minute: int, now: float) -> None:
+        """Gives up the rest of a plan whose next move may surely not start, with none under way.
+
+        Why is worked out only where somebody reads it: what it takes is kept.
+        """
+        row, cluster = self.rows[int(self._now.clock[0]["head"])], self._present.snapshot(minute)
+        is_ha_enforced = bool(self._now.clock[0]["is_ha_enforced"])
+        sides = int(row["m"]), int(row["target"]), int(row["source"])
+        self._drop_queue(now, lambda: _broken(state_of(cluster()), *sides, is_ha_enforced))
 
     def may_crowd_gpus(self, m: int, target: int) -> bool:
         """Whether a VM with a vGPU is on its way to the host that another one wants to go to."""
@@ -226,15 +236,6 @@ class Migrations:
         """(movable, target) of the migrations that run."""
         for i in self._active:
             yield int(self.rows[i]["m"]), int(self.rows[i]["target"])
-
-    def _broken(self, state: State, m: int, target: int, source: int) -> str:
-        """The first rule that a move breaks by now, in words; empty where it is allowed."""
-        h, hosts = int(state.host_of_M[m]), state.inventory.hosts
-        if h not in (NOWHERE, source):
-            return f"{state.inventory.movable_id(m)} is on {hosts[h].id} by now, not on {hosts[source].id}"
-        return next(
-            map(str, check_move(state, m, target, is_ha_enforced=bool(self._now.clock[0]["is_ha_enforced"]))), ""
-        )
 
     def _finish(self, i: int, minute: int, used_HK: Array, rest: float) -> None:
         """The VM runs on its target from now on: for the rest (a share) of this minute it loads that host."""
@@ -261,7 +262,7 @@ class Migrations:
         if not self.is_busy:
             self._now.clock[0]["last_end_seconds"] = now
 
-    def _drop_queue(self, now: float, why: str) -> None:
+    def _drop_queue(self, now: float, why: str | Callable[[], str]) -> None:
         """Gives up the rest of a plan: its next move is no longer allowed, and later ones count on it."""
         clock = self._now.clock[0]
         for i in range(int(clock["head"]), int(clock["end"])):
@@ -276,12 +277,20 @@ class Migrations:
         m = int(row["m"])
         kind = MoveKind.VM if m < inventory.vm_count else MoveKind.SESSION
         source, target = (inventory.hosts[int(row[side])].id for side in ("source", "target"))
-        reason = self._reasons.get(i, "")
+        reason, why = self._reasons.get(i, ""), self._details.get(i, "")
         return MoveRecord(
             move=Move(kind, inventory.movable_id(m), source, target, float(row["cost_gib"]), reason),
             start_seconds=float(row["start_seconds"]),
             end_seconds=float(row["end_seconds"]),
             outcome=OUTCOMES[Fate(int(row["outcome"]))],
-            detail=self._details.get(i, ""),
+            detail=why if isinstance(why, str) else why(),
             plan=int(row["plan"]),
         )
+
+
+def _broken(state: State, m: int, target: int, source: int, is_ha_enforced: bool) -> str:
+    """The first rule that a move breaks by now, in words; empty where it is allowed."""
+    h, hosts = int(state.host_of_M[m]), state.inventory.hosts
+    if h not in (NOWHERE, source):
+        return f"{state.inventory.movable_id(m)} is on {hosts[h].id} by now, not on {hosts[source].id}"
+    return next(map(str, check_move(state, m, target, is_ha_enforced=is_ha_enforced)), "")

@@ -6,8 +6,9 @@ It is kept in the arrays of `arrays.py`, which the compiled clock changes as wel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Present:
     def inventory(self) -> Inventory:
         """What there is, in its present states."""
         if self._is_stale:
-            known, V = self._inventory, self._inventory.vm_count
+            known, V, is_on_M = self._inventory, self._inventory.vm_count, self.is_on_M.tolist()
             self._inventory = replace(
                 known,
                 hosts=tuple(
@@ -54,12 +55,12 @@ class Present:
                     for h, s in zip(known.hosts, self._state_H.tolist(), strict=True)
                 ),
                 vms=tuple(
-                    vm if vm.is_on == is_on else replace(vm, is_on=bool(is_on))
-                    for vm, is_on in zip(known.vms, self.is_on_M[:V], strict=True)
+                    vm if vm.is_on == is_on else replace(vm, is_on=is_on)
+                    for vm, is_on in zip(known.vms, is_on_M[:V], strict=True)
                 ),
                 sessions=tuple(
-                    s if s.is_on == is_on else replace(s, is_on=bool(is_on))
-                    for s, is_on in zip(known.sessions, self.is_on_M[V:], strict=True)
+                    s if s.is_on == is_on else replace(s, is_on=is_on)
+                    for s, is_on in zip(known.sessions, is_on_M[V:], strict=True)
                 ),
             )
             self._is_stale = False
@@ -117,12 +118,12 @@ class Present:
 
     def cluster(self, minute: int) -> Cluster:
         """What telemetry shows at the start of a minute."""
-        return self.episode.cluster_at(
-            minute,
-            read_only(self.host_of_M.copy(), dtype=np.int64),
-            inventory=self.inventory,
-            memory_V=self._memory(minute),
-        )
+        return self.snapshot(minute)()
+
+    def snapshot(self, minute: int) -> Callable[[], Cluster]:
+        """`cluster`, for later: what changes is kept as it is now."""
+        host_of_M, memory_V = read_only(self.host_of_M.copy(), dtype=np.int64), self._memory(minute)
+        return partial(self.episode.cluster_at, minute, host_of_M, inventory=self.inventory, memory_V=memory_V)
 
     def _memory(self, minute: int) -> tuple[Array, Array] | None:
         """Memory each VM uses and has swapped out, GiB, each of shape (V,); None where nothing is overcommitted."""

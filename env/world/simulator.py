@@ -207,7 +207,10 @@ class Simulator:
         """Does what the clock has stopped for, HAPPEN or START."""
         clock = self.now.clock[0]
         if stop == START:
-            self._migrations.start_moves(self.minute, float(clock["seconds"]))
+            if clock["is_refused"]:
+                self._migrations.refuse(self.minute, float(clock["seconds"]))
+            else:
+                self._migrations.start_moves(self.minute, float(clock["seconds"]))
             clock["has_started"] = True
             return
         self._resize()

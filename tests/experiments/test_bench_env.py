@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from quell.experiments.bench_env import bench_env
+from quell.env.world.scenario import SCENARIO_NAMES
+from quell.experiments.bench_env import _growth, bench_env
 from quell.experiments.bench_parts import random_actions
 from quell.experiments.bench_tables import env_tables
 
@@ -18,6 +19,12 @@ def test_figures_and_tables() -> None:
     assert len(figures["steps"]) == 2 * 2 * 2  # scenarios, envs, policies
     assert {row["env"] for row in figures["steps"]} == {"ClusterEnv", "vector"}
     assert all(row["steps"] > 0 and row["steps_per_cpu_second"] > 0 for row in figures["steps"])
+    for row in figures["steps"]:
+        nanoseconds = row["nanoseconds_per_step_host_and_vm"] * row["hosts"] * row["vms"]
+        assert nanoseconds == pytest.approx(1e3 * row["microseconds_per_step"])
+    assert figures["growth"] == []  # of one size nothing can be said
+    assert [row["scenario"] for row in figures["asked"]] == list(SCENARIO_NAMES)
+    assert all(row["looks"] == row["lists"] == 0 for row in figures["asked"] if row["scenario"] == "plain")
     assert all(row["seconds_per_day"] > 0 for row in figures["drawing"])
     assert set(figures["parts"]) == {"call", "shortlist", "features", "look", "advance_round"}
     assert [row["policy"] for row in figures["shares"]] == ["moves", "stops"]
@@ -30,6 +37,16 @@ def test_figures_and_tables() -> None:
         console.print(table)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "ClusterEnv" in text and "advance_round" in text
+
+
+def test_growth_is_the_slope_between_sizes() -> None:
+    rows = [
+        {"env": "vector", "policy": "moves", "hosts": h, "vms": 10 * h, "microseconds_per_step": 5.0 * h}
+        for h in (4, 8, 16)
+    ]
+    assert _growth(rows) == [
+        {"env": "vector", "policy": "moves", "sizes": 3, "power_of_hosts_x_vms": pytest.approx(0.5)}
+    ]
 
 
 def test_random_actions_keep_the_masks() -> None:
