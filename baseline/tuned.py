@@ -24,7 +24,7 @@ from ..env.model.contention import contentions, must_leave_M
 from ..env.model.cost import migration_cost_M
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
-from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
+from ..env.model.rules import bound_M, check_move, is_ha_binding
 from ..env.model.state import State, state_of
 from .estimates import DemandEstimate, RecentQuantile
 
@@ -141,7 +141,7 @@ class Tuned:
             cluster=cluster.name,
             planner=self.name,
             status=Status.PLANNED,
-            reason=f"{len(made)} moves relieve the hosts that are hottest by estimate",
+            reason=f"{_counted(len(made))} the hosts that are hottest by estimate",
             contentions=found,
             moves=made,
             resizes=resizes(before, after),
@@ -170,6 +170,11 @@ class Tuned:
             moves.append(move)
             reasons.append(reason)
         return moves, reasons, board.state
+
+
+def _counted(moves: int) -> str:
+    """ "1 move relieves", "2 moves relieve"."""
+    return "1 move relieves" if moves == 1 else f"{moves} moves relieve"
 
 
 def _leaving(board: _Board, is_ha_enforced: bool) -> tuple[int, int] | None:
@@ -205,11 +210,20 @@ def _relief(board: _Board, h: int, settings: TunedSettings, is_ha_enforced: bool
 
 def _first_allowed(board: _Board, movables: IntArray, ceiling: float, is_ha_enforced: bool) -> tuple[int, int] | None:
     """The first of some movables that may go somewhere, and the target that is used least after it."""
-    is_allowed_MH = allowed_moves_MH(board.state)
     for m in movables:
         after_H = ((board.used_HJ + board.estimate_MJ[m]) / board.threshold_HJ).max(axis=1)
-        targets = np.flatnonzero(is_allowed_MH[m] & (after_H <= ceiling))
+        targets = np.flatnonzero(_has_room_H(board.state, m) & (after_H <= ceiling))
         for h in targets[np.argsort(after_H[targets], kind="stable")]:
-            if not is_ha_enforced or not check_move(board.state, int(m), int(h), is_ha_enforced=True):
+            if not check_move(board.state, int(m), int(h), is_ha_enforced=is_ha_enforced):
                 return int(m), int(h)
     return None
+
+
+def _has_room_H(state: State, m: int) -> BoolArray:
+    """Hosts that `check_move` may allow: all others break R1, R2, R3 or R8; shape (H,).
+
+    Asked for every movable and host, the rules would take seconds on 128 hosts, most of them for packing vGPUs (R6).
+    """
+    inventory = state.inventory
+    fits_H = (state.used_HR + state.demand_MR[m] <= inventory.limit_HR).all(axis=1)
+    return np.asarray(fits_H & inventory.is_up_H & inventory.is_allowed_MH[m])

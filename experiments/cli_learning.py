@@ -123,6 +123,4 @@ def evaluate(
     references = None if against is None else against.split(",")
     trainings = () if spread is None else tuple(spread.split(","))
     kept = Kept(plot, output, not as_json)
-    document = evaluate_planners(asked, planners.split(","), references, kept, trainings)
-    if as_json:
-        print_json(document)
+    evaluate_planners(asked, planners.split(","), references, kept, trainings)

@@ -28,7 +28,7 @@ Limit = Annotated[
         "--limit",
         parser=seconds_of,
         metavar="SECONDS",
-        help="How long ads may search, or exact prove: by default the snapshot's solve_limit_seconds (5 where it says "
+        help="How long ads (also for a planner that falls back on it) may search, or exact prove: by default the snapshot's solve_limit_seconds (5 where it says "
         "nothing), and 4 times that for exact.",
     ),
 ]

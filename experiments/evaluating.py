@@ -13,6 +13,7 @@ from ..env.model.errors import QuellError
 from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult
 from .bundle_origin import bundles_of, check_same
+from .cli_options import print_json
 from .comparison import Comparison, compare
 from .difference_table import print_differences
 from .evaluation import Suite, play
@@ -30,7 +31,7 @@ SHOWN_PLANNERS = 2  # in the plot of a day
 
 @dataclass(frozen=True)
 class Kept:
-    """What `quell evaluate` leaves: a plot, the document as a file, and text in the terminal."""
+    """What `quell evaluate` leaves: a plot, the document as a file, and text in the terminal (else JSON)."""
 
     plot: Path | None = None
     output: Path | None = None
@@ -50,7 +51,9 @@ class Kept:
 def evaluate_planners(
     asked: DaysAsked, names: Sequence[str], against: Sequence[str] | None, kept: Kept, spread: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Compares planners on the same days; returns the document of `quell evaluate --json`.
+    """Compares planners on the same days and prints the figures, as text or JSON; returns the document.
+
+    They are printed before files are written: a disk that is full by then takes no figures away.
 
     Args:
         asked: the days.
@@ -76,6 +79,8 @@ def evaluate_planners(
     document |= {"spread": spread_document(comparison, trainings)} if trainings else {}
     if kept.is_text:
         _print(comparison, document)
+    else:
+        print_json(document)
     if kept.output is not None:
         write_atomically(kept.output, json.dumps(document, indent=2, allow_nan=False) + "\n")
         notice(f"figures: {kept.output}")

@@ -12,13 +12,18 @@ from pathlib import Path
 
 from ..baseline.catalogue import NAMES, make_planner, unknown_planner
 from ..baseline.mode import Mode
+from ..baseline.warm_up import warm_up_planners
 from ..env.model.errors import QuellError
 from ..env.model.planner import Planner
 from ..env.world.workload import Episode
+from .whole_plans import WholePlans
 
 BUNDLE_SUFFIX = ".quell"
 FORECAST = "forecast"
 LEARNED = "learned"
+STILL = "none"
+FALLBACK = "ads"
+RELIEVING_PARTS = ("tuned", "spread")  # those that come with no bundle
 ALL_NAMES = (*NAMES[:-1], FORECAST, LEARNED, NAMES[-1])
 
 PlannerFactory = Callable[[Episode], Planner]
@@ -69,16 +74,29 @@ def bundle_path(name: str) -> Path | None:
 def planner_for_snapshot(name: str) -> Planner:
     """A planner for a document: all contentions or none, as the contract of plans has it.
 
+    Rules that relieve what they can are held to it too: where they leave something, `ads` answers.
+
     Raises:
         QuellError: the name is unknown, or the bundle cannot be trusted.
     """
     if is_learned(name):
         return _learned(name, is_strict=True)
-    if is_forecast(name):
-        return _forecast(name)
-    if name not in ALL_NAMES:
+    if name not in ALL_NAMES and not is_forecast(name):
         raise unknown_planner(name, ALL_NAMES)
-    return make_planner(name)
+    planner = _forecast(name) if is_forecast(name) else make_planner(name)
+    is_whole = name not in RELIEVING_PARTS and not is_forecast(name)
+    return planner if is_whole else WholePlans(planner, make_planner(FALLBACK))
+
+
+def takes_limit(name: str) -> bool:
+    """Whether `planner_for_snapshot` gives a planner that searches, itself or where its own answer does not do."""
+    return name != STILL
+
+
+def warm_up_for(name: str) -> None:
+    """Loads the kernels of a planner that does not do so itself before it looks at the clock."""
+    if is_learned(name):
+        warm_up_planners()
 
 
 def planner_factory(name: str, mode: Mode = Mode.ENABLED) -> PlannerFactory:

@@ -22,7 +22,7 @@ from ..env.model.rules import Violation
 from ..env.model.snapshot import plan_document, read_plan, read_snapshot
 from ..env.model.state import state_of
 from .legible import legible, legible_words
-from .planners import is_learned, planner_for_snapshot
+from .planners import planner_for_snapshot, takes_limit, warm_up_for
 from .terminal import console
 
 PLACEMENT_LIMITS = SearchLimits(nodes=200_000)  # somebody waits, and looks at one answer: a second or two
@@ -40,7 +40,9 @@ def plan_snapshot(snapshot: Path, planner_name: str, limit_seconds: float | None
         QuellError: the snapshot or the planner cannot be read, or the planner takes no limit.
     """
     planner = planner_for_snapshot(planner_name)
-    return planner.plan(with_limit(read_snapshot(snapshot), planner_name, limit_seconds))
+    cluster = with_limit(read_snapshot(snapshot), planner_name, limit_seconds)
+    warm_up_for(planner_name)  # or the first plan would tell the seconds of loading as its own
+    return planner.plan(cluster)
 
 
 def with_limit(cluster: Cluster, planner_name: str, limit_seconds: float | None) -> Cluster:
@@ -55,7 +57,7 @@ def with_limit(cluster: Cluster, planner_name: str, limit_seconds: float | None)
         from ..baseline.exact import PROOF_FACTOR  # here, so that the others do not wait for OR-tools
 
         limit_seconds /= PROOF_FACTOR  # of which the proof takes so many times as much
-    elif planner_name != "ads" and not is_learned(planner_name):
+    elif not takes_limit(planner_name):
         raise QuellError(f"--limit: planner {planner_name!r} does not search, so it takes no limit")
     settings = replace(cluster.inventory.settings, solve_limit_seconds=limit_seconds)
     return replace(cluster, inventory=replace(cluster.inventory, settings=settings))

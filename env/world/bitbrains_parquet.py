@@ -11,12 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from ..model.errors import TraceError
+from . import believable
 from .bitbrains import LONGEST_DAYS, OFF, FloatArray, bitbrains_trace
 from .trace import SAMPLES_PER_DAY, Float32Array, Trace
 
 FIRST_DAY = datetime(2013, 8, 1, tzinfo=UTC)  # slot 0 is that day's midnight in Amsterdam
-SAMPLE_COLUMNS = ("vm", "slot", "cpu_mhz", "mem_used_mib", "disk_read_kbs", "disk_write_kbs")
-VM_COLUMNS = ("vm", "cores", "cpu_capacity_mhz", "mem_capacity_mib", "zero_share")
+SAMPLE_COLUMNS = {
+    "vm": believable.COUNT,
+    "slot": believable.COUNT,
+    "cpu_mhz": believable.USED_MHZ,
+    "mem_used_mib": believable.MEMORY_MIB,
+    "disk_read_kbs": believable.DISK_KBS,
+    "disk_write_kbs": believable.DISK_KBS,
+}
+VM_COLUMNS = {
+    "vm": believable.COUNT,
+    "cores": believable.CORES,
+    "cpu_capacity_mhz": believable.SIZE_MHZ,
+    "mem_capacity_mib": believable.MEMORY_MIB,
+    "zero_share": believable.SHARE,
+}
 
 
 def load_converted_bitbrains(file: Path) -> Trace:
@@ -40,7 +54,7 @@ def load_converted_bitbrains(file: Path) -> Trace:
         row_N = np.minimum(np.searchsorted(vm_N, group["vm"]), len(vm_N) - 1)
         unknown = np.flatnonzero(vm_N[row_N] != group["vm"])
         if unknown.size:
-            raise TraceError(f"{file}, vm: {group['vm'][unknown[0]]:g} is not in {vms_file.name}")
+            raise TraceError(f"{file}, vm: {group['vm'][unknown[0]]:.0f} is not in {vms_file.name}")
         slot_N = group["slot"].astype(np.int64)
         cpu_VT, io_VT, memory_VT = (_widened(file, values, int(slot_N.max())) for values in (cpu_VT, io_VT, memory_VT))
         io_N = group["disk_read_kbs"] + group["disk_write_kbs"]
@@ -52,7 +66,7 @@ def load_converted_bitbrains(file: Path) -> Trace:
     if not cpu_VT.shape[1]:
         raise TraceError(f"{file}: has no rows")
     vms = [
-        (f"{vm:g}", float(cores), float(memory) / 1024)
+        (f"{vm:.0f}", float(cores), float(memory) / 1024)
         for vm, cores, memory in zip(vm_N, vm_table["cores"], vm_table["mem_capacity_mib"], strict=True)
     ]
     return bitbrains_trace(file.stem, vms, cpu_VT, io_VT, memory_VT, FIRST_DAY)
@@ -76,26 +90,26 @@ def _vm_table(file: Path) -> dict[str, FloatArray]:
     for key in ("cores", "cpu_capacity_mhz", "mem_capacity_mib"):
         bad = np.flatnonzero(table[key] <= 0)
         if bad.size:
-            raise TraceError(f"{file}, {key} of VM {table['vm'][bad[0]]:g}: {table[key][bad[0]]:g} is not above 0")
+            raise TraceError(f"{file}, {key} of VM {table['vm'][bad[0]]:.0f}: {table[key][bad[0]]:g} is not above 0")
     order = np.argsort(table["vm"], kind="stable")
     table = {key: values[order] for key, values in table.items()}
     twice = np.flatnonzero(np.diff(table["vm"]) == 0)
     if twice.size:
-        raise TraceError(f"{file}, vm: {table['vm'][twice[0]]:g} is there twice")
+        raise TraceError(f"{file}, vm: {table['vm'][twice[0]]:.0f} is there twice")
     return table
 
 
-def _groups(file: Path, keys: tuple[str, ...]) -> Iterator[dict[str, FloatArray]]:
-    """Columns of a Parquet file as float64, one row group at a time, checked to be finite and not negative."""
+def _groups(file: Path, columns: dict[str, believable.Bounds]) -> Iterator[dict[str, FloatArray]]:
+    """Columns of a Parquet file as float64, one row group at a time, every value within its bounds."""
     try:
         with pa_parquet.ParquetFile(file) as parquet:
-            missing = [key for key in keys if key not in parquet.schema_arrow.names]
+            missing = [key for key in columns if key not in parquet.schema_arrow.names]
             if missing:
-                raise TraceError(f"{file}: has no column {missing[0]!r}; {', '.join(keys)} are needed")
+                raise TraceError(f"{file}: has no column {missing[0]!r}; {', '.join(columns)} are needed")
             first_row = 0
             for g in range(parquet.num_row_groups):
-                table = parquet.read_row_group(g, columns=list(keys))
-                group = {key: _floats(file, key, table[key], first_row) for key in keys}
+                table = parquet.read_row_group(g, columns=list(columns))
+                group = {key: _floats(file, key, table[key], bounds, first_row) for key, bounds in columns.items()}
                 first_row += table.num_rows
                 if table.num_rows:
                     yield group
@@ -103,12 +117,11 @@ def _groups(file: Path, keys: tuple[str, ...]) -> Iterator[dict[str, FloatArray]
         raise TraceError(f"{file}: is no complete Parquet file ({str(error).splitlines()[0]})") from None
 
 
-def _floats(file: Path, key: str, column: pa.ChunkedArray, first_row: int) -> FloatArray:
-    """A column as float64; nulls, NaN and negative numbers raise."""
+def _floats(file: Path, key: str, column: pa.ChunkedArray, bounds: believable.Bounds, first_row: int) -> FloatArray:
+    """A column as float64; nulls, NaN and what cannot be raise."""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise TraceError(f"{file}, {key}: holds {column.type}, numbers are needed")
-    values = column.to_numpy().astype(np.float64)
-    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-    if bad.size:
-        raise TraceError(f"{file}, {key}, row {first_row + bad[0]}: {values[bad[0]]:g} is not a number >= 0")
+    values: FloatArray = column.to_numpy().astype(np.float64)
+    if (fault := bounds.first_fault(values)) is not None:
+        raise TraceError(f"{file}, {key}, row {first_row + fault[0]}: {fault[1]}")
     return values

@@ -14,6 +14,7 @@ import pyarrow.csv as pa_csv
 
 from ..model.cluster import IntArray
 from ..model.errors import TraceError
+from . import believable
 from .bitbrains import LONGEST_DAYS, OFF, FloatArray, bitbrains_trace
 from .trace import SAMPLE_MINUTES, SAMPLES_PER_DAY, Float32Array, Trace
 
@@ -39,6 +40,16 @@ RAW_COLUMNS = (
     "Network transmitted throughput [KB/s]",
 )
 TIME, CORES, CAPACITY, CPU, MEMORY, USED, READ, WRITE = (RAW_COLUMNS[c] for c in (0, 1, 2, 3, 5, 6, 7, 8))
+BOUNDS = {
+    TIME: believable.TIMESTAMP,
+    CORES: believable.CORES,
+    CAPACITY: believable.SIZE_MHZ,
+    CPU: believable.USED_MHZ,
+    MEMORY: believable.MEMORY_KIB,
+    USED: believable.MEMORY_KIB,
+    READ: believable.DISK_KBS,
+    WRITE: believable.DISK_KBS,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +125,12 @@ def _month(folder: Path) -> tuple[int, ...]:
 
 
 def _read_csv(file: Path) -> dict[str, FloatArray]:
-    """The columns we use of one raw file, checked to be finite and not negative."""
+    """The columns we use of one raw file, every value within its bounds."""
     with file.open(encoding="utf-8", errors="replace") as lines:
         header = [name.strip() for name in lines.readline().split(";")]
     if header != list(RAW_COLUMNS):
         raise TraceError(f"{file}, line 1: is not the header of a Bitbrains file (it starts with {header[0][:40]!r})")
-    used = [TIME, CORES, CAPACITY, CPU, MEMORY, USED, READ, WRITE]
+    used = list(BOUNDS)
     try:
         table = pa_csv.read_csv(
             file,
@@ -136,9 +147,8 @@ def _read_csv(file: Path) -> dict[str, FloatArray]:
         raise TraceError(f"{file}: has a header and no samples")
     columns = {name: table[name].to_numpy() for name in used}
     for name, values in columns.items():
-        bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
-        if bad.size:
-            raise TraceError(f"{file}, line {bad[0] + 2}, {name}: {values[bad[0]]:g} is not a number >= 0")
+        if (fault := BOUNDS[name].first_fault(values)) is not None:
+            raise TraceError(f"{file}, line {fault[0] + 2}, {name}: {fault[1]}")
     _check_times(file, columns[TIME])
     return columns
 

@@ -187,10 +187,16 @@ class TestLearningOnTheToy:
         assert costs[-1] < 1.5 * TOY_OPTIMUM
 
 
+@pytest.fixture(scope="module")
+def tiny() -> tuple[Recorder, TrainedPolicy]:
+    """One tiny training, and what it told."""
+    recorder = Recorder()
+    return recorder, train(TRAIN_PART, VALIDATION_PART, TINY, recorder)
+
+
 class TestTraining:
-    def test_it_tells_what_it_does_and_keeps_the_best(self) -> None:
-        recorder = Recorder()
-        policy = train(TRAIN_PART, VALIDATION_PART, TINY, recorder)
+    def test_it_tells_what_it_does_and_keeps_the_best(self, tiny: tuple[Recorder, TrainedPolicy]) -> None:
+        recorder, policy = tiny
         assert recorder.phases == ["validation", "collect", "fit", "collect", "fit", "improve"]
         assert recorder.policies
         best = recorder.policies[-1]
@@ -210,9 +216,11 @@ class TestTraining:
         assert {"forecast_cpu_gain_percent", "forecast_storage_gain_percent"} <= policy.metrics.keys()
         assert recorder.policies[-1].forecaster is policy.forecaster
 
-    def test_the_same_seed_gives_the_same_policy_and_another_seed_another(self) -> None:
-        configs = (TINY, TINY, replace(TINY, seed=4))
-        first, again, other = (self.weights(train(TRAIN_PART, VALIDATION_PART, c, Recorder())) for c in configs)
+    def test_the_same_seed_gives_the_same_policy_and_another_seed_another(
+        self, tiny: tuple[Recorder, TrainedPolicy]
+    ) -> None:
+        anew = (train(TRAIN_PART, VALIDATION_PART, config, Recorder()) for config in (TINY, replace(TINY, seed=4)))
+        first, again, other = (self.weights(policy) for policy in (tiny[1], *anew))
         assert all(th.equal(a, b) for a, b in zip(first, again, strict=True))
         assert not all(th.equal(a, b) for a, b in zip(first, other, strict=True))
 

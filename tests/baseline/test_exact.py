@@ -71,7 +71,7 @@ def test_placements_that_no_few_stops_lead_to(seed: int) -> None:
     judge(state, prove(state, ALONE))
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(cluster=clusters(max_hosts=6, max_vms_per_host=6))
 def test_whatever_ends_the_proof_the_plan_is_valid_and_the_bound_holds(cluster: Cluster) -> None:
     """With little effort and with more: the plan gets no dearer, and no bound is above it."""

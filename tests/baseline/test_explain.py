@@ -180,7 +180,7 @@ class TestBlockingFacts:
             smaller = itertools.combinations(facts, len(found.facts) - 1)
             assert not any(is_blocked(some) for some in smaller)
 
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(seed=st.integers(0, 2**32 - 1))
     def test_single_facts_forbid_just_the_plans_that_are_told(self, seed: int) -> None:
         state = state_of(random_cluster(seed, hosts=3, vms_per_host=2, load=0.75))

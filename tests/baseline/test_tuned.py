@@ -51,6 +51,13 @@ class TestRule:
         made = plan(build_cluster(2, vms=[*vms, vm("rest", 0, 25, memory_gib=90)]))
         assert moves(made) == [("small", "host-1")]
 
+    def test_what_is_said_of_one_move_and_of_two(self) -> None:
+        one, two = ([vm(f"v{i}", 0, 30) for i in range(count)] for count in (3, 4))
+        says = [plan(build_cluster(3, vms=vms)).reason for vms in (one, two)]
+        assert says == [
+            f"{what} the hosts that are hottest by estimate" for what in ("1 move relieves", "2 moves relieve")
+        ]
+
     def test_the_aim_says_how_far_it_goes(self) -> None:
         vms = [vm("large", 0, 40, memory_gib=64), vm("small", 0, 10, memory_gib=8), vm("rest", 0, 40, memory_gib=90)]
         assert moves(plan(build_cluster(2, vms=vms), aim=1.0)) == [("small", "host-1")]

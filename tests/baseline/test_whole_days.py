@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,7 @@ EVERYTHING = Scenario(
     volume_group_events=2,
 )
 PLANNERS = [*NAMES, "learned"]
+Rule = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def day(seed: int, hosts: int = 6, load: float = 0.6) -> Episode:
@@ -42,9 +45,14 @@ def day(seed: int, hosts: int = 6, load: float = 0.6) -> Episode:
     return build_episode(TRAIN, ClusterSpec(hosts, 12, load, scenario=EVERYTHING), seed)
 
 
-def planner_of(name: str, episode: Episode) -> Planner | LearnedPlanner:
+def calmer_dice(candidates: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Wants anything on offer too, but one or two moves at a time: plans of eight take most of a minute a day."""
+    return np.where(np.arange(len(mask)) == 0, 0.985, dice(candidates, mask))
+
+
+def planner_of(name: str, episode: Episode, rule: Rule = dice) -> Planner | LearnedPlanner:
     """A planner of the catalogue, or a learned one that wants anything on offer."""
-    return make_learned(dice) if name == "learned" else make_planner(name, episode)
+    return make_learned(rule) if name == "learned" else make_planner(name, episode)
 
 
 def assert_possible(simulator: Simulator) -> None:
@@ -69,9 +77,9 @@ def assert_possible(simulator: Simulator) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", PLANNERS)
 def test_no_plan_breaks_a_rule_and_the_world_stays_possible(name: str, seed: int) -> None:
-    episode = day(seed)
+    episode = day(seed, hosts=4 if name == "spread" else 6)  # it moves all day long, which takes a while
     simulator = Simulator(episode, placer=place_with_room)
-    supervisor = Supervisor(simulator, planner_of(name, episode))
+    supervisor = Supervisor(simulator, planner_of(name, episode, calmer_dice))
     while not simulator.is_done:
         supervisor.step(5)
         assert_possible(simulator)

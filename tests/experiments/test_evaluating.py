@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quell.env.model.errors import QuellError
+from quell.env.model.errors import QuellError, StoreError
 from quell.env.world.bitbrains_raw import RAW_COLUMNS
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bundle_origin import bundles_of
@@ -79,6 +79,32 @@ def test_the_text_has_a_table_for_each_reference(
     assert "cost vs ads" in out and "cost vs none" in out
     assert out.count("regret closed\n") == 0 and out.count("regret closed") == 2
     assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+@pytest.mark.parametrize("option", ["--output", "--plot"])
+def test_a_file_that_fails_at_the_end_takes_no_figures_away(
+    option: str,
+    form: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """With --json, an hour of figures was lost to a disk that was full when it was over."""
+
+    def fails(path: Path, content: str | bytes) -> None:
+        raise StoreError(f"{path} cannot be written: No space left on device")
+
+    monkeypatch.setattr("quell.experiments.evaluating.write_atomically", fails)
+    monkeypatch.setattr("quell.experiments.evaluating._write_plot", lambda path, *_: fails(path, b""))
+    asked = ["--planners", "none", option, str(tmp_path / "kept.svg")]
+    assert run_cli(monkeypatch, "evaluate", *SMALL, *asked, *form) == 2
+    printed = capsys.readouterr()
+    assert printed.err.splitlines()[-1].endswith("kept.svg cannot be written: No space left on device")
+    if form:
+        assert json.loads(printed.out)["planners"]["none"]["cost_core_minutes"] > 0
+    else:
+        assert "none" in printed.out
 
 
 @pytest.mark.parametrize(

@@ -55,14 +55,19 @@ class TestLimit:
         assert seconds_of(text) == seconds
 
     def test_planners_that_do_not_search_take_none(self) -> None:
-        with pytest.raises(QuellError, match="--limit: planner 'spread' does not search"):
-            plan_snapshot(EXAMPLE, "spread", 1.0)
+        with pytest.raises(QuellError, match="--limit: planner 'none' does not search"):
+            plan_snapshot(EXAMPLE, "none", 1.0)
+
+    @pytest.mark.parametrize("name", ["tuned", "spread"])
+    def test_rules_for_which_ads_may_answer_take_one(self, name: str) -> None:
+        assert with_limit(read_snapshot(EXAMPLE), name, 1.0).inventory.settings.solve_limit_seconds == 1
+        assert plan_snapshot(EXAMPLE, name, 1.0).planner == name
 
     def test_ads_searches_and_exact_proves_that_long_in_all(self) -> None:
         cluster = read_snapshot(EXAMPLE)
         assert with_limit(cluster, "ads", 7.0).inventory.settings.solve_limit_seconds == 7
         assert with_limit(cluster, "exact", 8.0).inventory.settings.solve_limit_seconds * PROOF_FACTOR == 8
-        assert with_limit(cluster, "spread", None) is cluster
+        assert with_limit(cluster, "none", None) is cluster
 
     def test_the_help_tells_what_holds_without_it(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -182,6 +183,8 @@ class TestRawBitbrains:
                 lambda text: text.replace("1375308176", "137530817", 1),
                 r"line 2, Timestamp \[ms\]: 137530817 lies 14326 days away from the others",
             ),
+            (lambda text: text.replace("1000.0;", "1e300;", 1), r"line 2, CPU usage .*: 1e\+300 is above 1e\+08, the"),
+            (lambda text: re.sub(r"1375\d+;", "1e300;", text), r"line 2, Timestamp \[ms\]: 1e\+300 is above"),
             (lambda text: text.split("\n", 1)[1], r"line 1: is not the header of a Bitbrains file"),
             (lambda text: HEADER + "\n", r"has a header and no samples"),
             (lambda text: HEADER, r"has a header and no samples"),
@@ -238,11 +241,19 @@ class TestConvertedBitbrains:
             ({"slot": [10**6] * 2 * DAY}, {}, r"slot: 1000000 lies beyond 400 days"),
             ({}, {"cores": [2, 0]}, r"trace_vms\.parquet, cores of VM 7: 0 is not above 0"),
             ({}, {"vm": [3, 3]}, r"trace_vms\.parquet, vm: 3 is there twice"),
+            ({"cpu_mhz": [1.0, 1e300] * DAY}, {}, r"cpu_mhz, row 1: 1e\+300 is above 1e\+08, the most"),
+            ({}, {"cores": [2, 10**6]}, r"trace_vms\.parquet, cores, row 1: 1e\+06 is above 4096, the most"),
         ],
     )
     def test_a_wrong_value_is_named(self, tmp_path: Path, samples: dict, vms: dict, sentence: str) -> None:
         with pytest.raises(TraceError, match=sentence):
             load_trace(f"bitbrains:{write_parquet(tmp_path, samples, vms)}")
+
+    def test_large_ids_stay_apart(self, tmp_path: Path) -> None:
+        """From a million on, two VMs had the id 1e+06."""
+        ids = [1_000_000, 1_000_001]
+        file = write_parquet(tmp_path, {"vm": np.repeat(ids, DAY).tolist()}, {"vm": ids})
+        assert load_trace(f"bitbrains:{file}").vm_ids == ("1000000", "1000001")
 
     def test_a_missing_column_is_named(self, tmp_path: Path) -> None:
         file = write_parquet(tmp_path)
