@@ -28,8 +28,8 @@ Limit = Annotated[
         "--limit",
         parser=seconds_of,
         metavar="SECONDS",
-        help="How long ads (also for a planner that falls back on it) may search, or exact prove: by default the snapshot's solve_limit_seconds (5 where it says "
-        "nothing), and 4 times that for exact.",
+        help="How long ads (also for a planner that falls back on it) may search, or exact prove: by default the "
+        "snapshot's solve_limit_seconds (5 where it says nothing), and 4 times that for exact.",
     ),
 ]
 Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
