@@ -14,7 +14,7 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# A shell starts jobs in the background with Ctrl-C ignored, nohup with SIGHUP ignored: then the tests of these would fail.
+# A shell starts jobs in the background with Ctrl-C ignored, nohup with SIGHUP ignored; their tests need both.
 for _name, _usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
     _number = getattr(signal, _name, None)  # Windows has no SIGHUP
     if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
