@@ -96,7 +96,9 @@ def vm_vm_anti_affinity(state: State, m: int, target: int) -> str | None:
         return None
     rule = state.inventory.anti_affinity_rules[clashes[0]]
     there = [v for v in rule.vms if state.host_of_M[state.inventory.vm_index[v]] == target]
-    return f"{_name(state, m)} must not join {there[0]} on {state.inventory.hosts[target].id} (rule {rule.id})"
+    # While VMs migrate, the world counts them on both sides.
+    whom = f"{there[0]} on" if there else "a VM that is on its way to"
+    return f"{_name(state, m)} must not join {whom} {state.inventory.hosts[target].id} (rule {rule.id})"
 
 
 def gpu(state: State, m: int, target: int) -> str | None:

@@ -299,17 +299,6 @@ class TestPlannerName:
         assert FORECAST_SETTINGS.window_minutes in (15, 30, 60)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("vms", "most_seconds"), [(200, 0.03), (1500, 0.18)])
-def test_it_is_fast(forecaster: Forecaster, vms: int, most_seconds: float) -> None:
-    """Three times what it takes on an idle core of 2 GHz."""
-    cluster = with_samples(noisy(vms, DAY).astype(np.float32))
-    forecaster.scenarios(cluster)
-    started = time.perf_counter()
-    forecaster.scenarios(cluster)
-    assert time.perf_counter() - started < most_seconds
-
-
 def test_train_forecaster_can_be_ended_by_time() -> None:
     trace = synthetic_trace(0, vms=40, days=4)
     trained = train_forecaster(part(trace, "train"), part(trace, "validation"), 0, steps=10**9, seconds=0.2)

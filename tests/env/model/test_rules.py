@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from quell.env.model.rules import (
     is_ha_binding,
     resolved,
     vm_vm_affinity,
+    vm_vm_anti_affinity,
 )
 from quell.env.model.state import State, state_of
 from tests.env.model.clusters import random_clusters, small_cluster
@@ -136,6 +138,16 @@ def test_r3_vm_host_affinity(vms: list[str], hosts: list[str], movable: str, bro
 def test_r4_vm_vm_anti_affinity(vms: dict[str, Any], broken: list[str]) -> None:
     policies = ({"kind": "vm-vm-anti-affinity", "vms": ["a", "b"]}, {"kind": "vm-vm-anti-affinity", "vms": ["b", "c"]})
     assert broken_by(small_cluster(TWO, vms, policies=policies), "a", "g") == broken
+
+
+def test_r4_counts_who_is_on_its_way_to_the_target() -> None:
+    """While a VM migrates, the world counts it on both sides; on the target nobody of the rule stands yet."""
+    policies = ({"kind": "vm-vm-anti-affinity", "vms": ["a", "b"]},)
+    state = state_of(small_cluster(TWO, {"a": on("h"), "b": on("h")}, policies=policies))
+    members_HA = state.members_HA.copy()
+    members_HA[1] += state.inventory.is_anti_MA[1]
+    told = vm_vm_anti_affinity(replace(state, members_HA=members_HA), 0, 1)
+    assert told == "a must not join a VM that is on its way to g (rule p0)"
 
 
 @pytest.mark.parametrize(
