@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import pickle
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
