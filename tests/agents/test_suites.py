@@ -38,9 +38,9 @@ def test_recording_changes_neither_networks_nor_sums_nor_the_rest_of_the_manifes
     content: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "recorded.quell"
-    path.write_bytes(with_suite(content, HERE, "bitbrains-test", FIGURES))
+    path.write_bytes(with_suite(content, HERE, "other-days", FIGURES))
     before, after = parse_bundle(content, HERE).manifest, load_bundle(path).manifest
-    assert suites_of(after, HERE)["bitbrains-test"] == FIGURES
+    assert suites_of(after, HERE)["other-days"] == FIGURES
     kept = {key: value for key, value in after.metrics.items() if key != "suites"}
     assert kept == {key: value for key, value in before.metrics.items() if key != "suites"}
     assert {**vars(after), "metrics": 0} == {**vars(before), "metrics": 0}

@@ -87,11 +87,11 @@ def test_the_policys_figures_are_recorded_and_shown(
     capsys: pytest.CaptureFixture,
 ) -> None:
     figures = write(document)
-    assert run_cli(monkeypatch, "bundle", "record", str(bundle), str(figures), "--name", "bitbrains-test") == 0
+    assert run_cli(monkeypatch, "bundle", "record", str(bundle), str(figures), "--name", "other-days") == 0
     assert run_cli(monkeypatch, "bundle", "show", str(bundle), "--json") == 0
     manifest = json.loads(capsys.readouterr().out)
     assert (manifest["weights_sha256"], manifest["format"]) == (MANIFEST.weights_sha256, "quell.bundle/1")
-    suite = manifest["metrics"]["suites"]["bitbrains-test"]
+    suite = manifest["metrics"]["suites"]["other-days"]
     assert suite["suite"]["workload"] == "bitbrains:bitbrains.parquet"  # of the path nothing but the name
     assert suite["against"] == {name: document["pairs"][name]["learned"] for name in ("ads", "forecast")}
     assert set(suite["planners"]) == set(document["planners"])
@@ -100,7 +100,7 @@ def test_the_policys_figures_are_recorded_and_shown(
     assert bundle.stat().st_size < MAX_BUNDLE_BYTES
     assert run_cli(monkeypatch, "bundle", "show", str(bundle)) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "suite bitbrains-test 20 days of bitbrains:bitbrains.parquet, part test, 8 to 16 hosts" in shown
+    assert "suite other-days 20 days of bitbrains:bitbrains.parquet, part test, 8 to 16 hosts" in shown
     assert f"against ads ({document['planners']['ads']['cost_core_minutes']:,.0f}): -" in shown
     assert run_cli(monkeypatch, "plan", str(EXAMPLE), "--planner", str(bundle)) == 0
 
