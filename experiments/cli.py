@@ -7,11 +7,13 @@ fault outside, told in one sentence; 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .. import __version__
 from ..baseline.mode import Mode
@@ -45,8 +47,25 @@ from .cli_options import (
 from .legible import escaped, legible
 from .terminal import console, fail, notice
 
+
+class _ReaderLeftError(Exception):
+    """Who reads our output has closed it: `quell ... | head`."""
+
+
+class _Commands(TyperGroup):
+    """Tells a reader who has left from a fault: Typer makes both an exit code of 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as fault:
+            raise _ReaderLeftError from fault
+
+
 app = typer.Typer(
     name="quell",
+    cls=_Commands,
     help="A scheduler that quells resource contention in virtualised clusters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -274,8 +293,10 @@ def main() -> None:
     except QuellError as error:
         fail(str(error))
         sys.exit(2)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader has left (`quell ... | head`): nothing to tell, nobody to tell it to
+    except (_ReaderLeftError, BrokenPipeError):
+        # Nothing to tell, nobody to tell it to; what is still in the buffer is not to be complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         fail(f"{error.filename or 'the system'}: {error.strerror or error}")

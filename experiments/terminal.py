@@ -44,6 +44,10 @@ class _Console(Console):
     def size(self, size: tuple[int, int]) -> None:
         self._width, self._height = size
 
+    def on_broken_pipe(self) -> None:
+        """Leaves it to `main`: Rich would end the process with exit code 1."""
+        raise BrokenPipeError
+
 
 console = _Console(highlight=False)
 error_console = _Console(stderr=True, highlight=False)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,3 +211,17 @@ class TestCommand:
         printed = capsys.readouterr()
         assert len(printed.out.splitlines()) == 1 + 3
         assert f"3 of 18 records in {file}" in printed.err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_leaves_early_is_no_failure(file: Path, options: list[str]) -> None:
+    """`quell audits | head -1`: with `set -o pipefail` any other exit code than 0 would end a script."""
+    file.write_text(file.read_text() * 2_000)
+    command = [sys.executable, "-m", "quell", "audits", str(file), *options]
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=kept) as started:
+        assert started.stdout is not None and started.stderr is not None
+        assert started.stdout.readline()
+        started.stdout.close()
+        errors = started.stderr.read()
+    assert (started.returncode, b"Traceback" in errors) == (0, False)
