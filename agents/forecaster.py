@@ -87,10 +87,7 @@ class Forecaster:
         Hydrometeorology 5 (2004), doi:10.1175/1525-7541(2004)005<0243:TSSAMF>2.0.CO;2.
         """
         quantiles_MJQ = self.quantiles(cluster)[:, :, -1]
-        V, M = cluster.inventory.vm_count, cluster.inventory.movable_count
-        hour_MJB = np.zeros((M, 2, HOUR_BLOCKS))
-        hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
-        hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
+        hour_MJB = last_hour_MJB(cluster)
         rank_MJB = np.argsort(np.argsort(hour_MJB, axis=2, kind="stable"), axis=2, kind="stable")
         middles_B = (np.arange(HOUR_BLOCKS) + 0.5) / HOUR_BLOCKS
         return np.asarray(np.take_along_axis(at_levels(quantiles_MJQ, self.levels, middles_B), rank_MJB, axis=2))
@@ -154,6 +151,15 @@ class ForecastEstimate:
         w = self.forecaster.windows_minutes.index(self.window_minutes)
         quantiles_MJQ = self.forecaster.quantiles(cluster)[:, :, w]
         return at_levels(quantiles_MJQ, self.forecaster.levels, np.array([self.quantile]))[:, :, 0]
+
+
+def last_hour_MJB(cluster: Cluster) -> Array:
+    """Demand in the blocks of the last hour, oldest first, cores; shape (M, J, B)."""
+    V, M = cluster.inventory.vm_count, cluster.inventory.movable_count
+    hour_MJB = np.zeros((M, 2, HOUR_BLOCKS))
+    hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
+    hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
+    return hour_MJB
 
 
 def at_levels(quantiles_MJQ: Array, levels_Q: Array, wanted_B: Array) -> Array:

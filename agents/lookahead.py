@@ -17,13 +17,13 @@ from typing import Protocol
 import numpy as np
 
 from ..baseline.foresight import Foresight, foresight_of
-from ..baseline.worth_search import WorthLimits, choose_deeds
-from ..env.gym.view import BLOCKS, recent_blocks
+from ..baseline.worth_search import LEAST_WORTH, PLAN_LIMIT, WorthLimits, choose_deeds
+from ..env.gym.view import BLOCKS
 from ..env.model.cluster import MEMORY, Array, Cluster
 from ..env.model.state import State
 from ..env.world.migration import WorldSettings
 from ..env.world.price import move_price_M
-from .forecaster import at_levels
+from .forecaster import at_levels, last_hour_MJB
 
 DRAW_SEED = 0  # of the order in which quantiles are drawn: the same cluster always gives the same plan
 
@@ -87,8 +87,8 @@ class LookaheadSettings:
     soon_share: float = 1 / 3
     price_factor: float = 1.5
     charge: float = 20.0
-    least_worth: float = 1.0
-    moves: int = 8
+    least_worth: float = LEAST_WORTH
+    moves: int = PLAN_LIMIT
     with_pairs: bool = True
 
     def __post_init__(self) -> None:
@@ -185,15 +185,6 @@ class MixedOutlook:
         """Demand in `BLOCKS` scenarios of equal weight, cores; shape (M, J, BLOCKS)."""
         drawn_MJB = forecast_draws(cluster, self.forecaster, BLOCKS // 2, self.soon_share)
         return np.concatenate([last_hour_MJB(cluster)[:, :, 1::2], drawn_MJB], axis=2)
-
-
-def last_hour_MJB(cluster: Cluster) -> Array:
-    """Demand in the blocks of the last hour, oldest first, cores; shape (M, J, BLOCKS)."""
-    V, M = cluster.inventory.vm_count, cluster.inventory.movable_count
-    hour_MJB = np.zeros((M, 2, BLOCKS))
-    hour_MJB[:V, 0] = recent_blocks(cluster.cpu_samples_VT)
-    hour_MJB[:, 1] = recent_blocks(cluster.storage_samples_MT)
-    return hour_MJB
 
 
 def forecast_draws(cluster: Cluster, forecaster: Quantiles, count: int, soon_share: float) -> Array:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..baseline.ads import Ads
+from ..baseline.worth_search import PLAN_LIMIT
 from ..env.gym.features import features
 from ..env.gym.shortlist import SLOTS, Shortlist, shortlist
 from ..env.gym.view import PlanView, look_at
@@ -32,8 +33,6 @@ from ..env.model.state import State
 from ..env.world.migration import WorldSettings
 from .evacuation import evacuation_plan
 from .lookahead import Lookahead, LookaheadSettings, MixedOutlook, Quantiles, Remembered
-
-PLAN_LIMIT = 8  # moves of one plan at most: eight take about four minutes of the fifteen of a round
 
 Logits = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
 """(candidates of shape (S, F), context (C,), mask (S,)) -> score of each slot, shape (S,); slot 0 is stop."""

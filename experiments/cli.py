@@ -44,6 +44,7 @@ from .cli_options import (
     Workload,
     print_json,
 )
+from .interruption import INTERRUPTED
 from .legible import escaped, legible
 from .terminal import console, fail, notice
 
@@ -74,8 +75,6 @@ app = typer.Typer(
 data_app = typer.Typer(help="List and fetch public traces.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
-
-INTERRUPTED = 130
 
 
 @app.callback(invoke_without_command=True)
