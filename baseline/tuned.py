@@ -24,7 +24,7 @@ from ..env.model.contention import contentions, must_leave_M
 from ..env.model.cost import migration_cost_M
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
-from ..env.model.rules import bound_M, check_move, is_ha_binding
+from ..env.model.rules import allowed_moves_NH, bound_M, check_move, is_ha_binding
 from ..env.model.state import State, state_of
 from .estimates import DemandEstimate, RecentQuantile
 
@@ -210,20 +210,11 @@ def _relief(board: _Board, h: int, settings: TunedSettings, is_ha_enforced: bool
 
 def _first_allowed(board: _Board, movables: IntArray, ceiling: float, is_ha_enforced: bool) -> tuple[int, int] | None:
     """The first of some movables that may go somewhere, and the target that is used least after it."""
-    for m in movables:
+    for m, allowed_H in zip(movables, allowed_moves_NH(board.state, movables), strict=True):
         after_H = ((board.used_HJ + board.estimate_MJ[m]) / board.threshold_HJ).max(axis=1)
-        targets = np.flatnonzero(_has_room_H(board.state, m) & (after_H <= ceiling))
+        targets = np.flatnonzero(allowed_H & (after_H <= ceiling))
         for h in targets[np.argsort(after_H[targets], kind="stable")]:
-            if not check_move(board.state, int(m), int(h), is_ha_enforced=is_ha_enforced):
+            # Of the rules only R7 is left to look at.
+            if not is_ha_enforced or not check_move(board.state, int(m), int(h), is_ha_enforced=True):
                 return int(m), int(h)
     return None
-
-
-def _has_room_H(state: State, m: int) -> BoolArray:
-    """Hosts that `check_move` may allow: all others break R1, R2, R3 or R8; shape (H,).
-
-    Asked for every movable and host, the rules would take seconds on 128 hosts, most of them for packing vGPUs (R6).
-    """
-    inventory = state.inventory
-    fits_H = (state.used_HR + state.demand_MR[m] <= inventory.limit_HR).all(axis=1)
-    return np.asarray(fits_H & inventory.is_up_H & inventory.is_allowed_MH[m])

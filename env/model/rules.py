@@ -14,9 +14,9 @@ from enum import StrEnum
 import numpy as np
 
 from .availability import first_unsurvivable
-from .cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, BoolArray, HostState
+from .cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, BoolArray, GpuProfile, HostState, IntArray
 from .contention import contentions, unresolved_H
-from .gpu import profiles_on, vgpus_fit
+from .gpu import profiles_by_host, profiles_on, vgpus_fit
 from .state import State
 
 
@@ -198,18 +198,35 @@ def is_ha_binding(state: State) -> bool:
 
 def allowed_moves_MH(state: State) -> BoolArray:
     """Every move that R1-R4, R6 and R8 allow, R7 left to `check_move`; shape (M, H)."""
-    inventory = state.inventory
-    allowed_MH = inventory.is_allowed_MH & inventory.is_up_H[None, :]
-    for r in range(RESOURCES):  # three passes over (M, H) are much faster than one over (M, H, R)
-        allowed_MH &= state.used_HR[:, r] + state.demand_MR[:, r, None] <= inventory.limit_HR[:, r]
-    allowed_MH &= (inventory.is_on_M & (state.host_of_M != NOWHERE))[:, None]
-    allowed_MH &= state.host_of_M[:, None] != np.arange(inventory.host_count)[None, :]
+    return allowed_moves_NH(state, np.arange(state.inventory.movable_count))
+
+
+def allowed_moves_NH(state: State, movables_N: IntArray) -> BoolArray:
+    """The same for some movables, each once; shape (N, H)."""
+    inventory, source_N = state.inventory, state.host_of_M[movables_N]
+    allowed_NH = inventory.is_allowed_MH[movables_N] & inventory.is_up_H
+    for r in range(RESOURCES):  # three passes over (N, H) are much faster than one over (N, H, R)
+        allowed_NH &= state.used_HR[:, r] + state.demand_MR[movables_N, r, None] <= inventory.limit_HR[:, r]
+    allowed_NH &= (inventory.is_on_M[movables_N] & (source_N != NOWHERE))[:, None]
+    allowed_NH &= source_N[:, None] != np.arange(inventory.host_count)
     for a in range(len(inventory.anti_affinity_rules)):
-        allowed_MH[np.ix_(inventory.is_anti_MA[:, a], state.members_HA[:, a] > 0)] = False
-    for m in inventory.gpu_movables:
-        for h in np.flatnonzero(allowed_MH[m]):
-            allowed_MH[m, h] = gpu(state, int(m), int(h)) is None
-    return allowed_MH
+        allowed_NH[np.ix_(inventory.is_anti_MA[movables_N, a], state.members_HA[:, a] > 0)] = False
+    _bar_full_gpus(state, movables_N, allowed_NH)
+    return allowed_NH
+
+
+def _bar_full_gpus(state: State, movables_N: IntArray, allowed_NH: BoolArray) -> None:
+    """Takes out the moves that R6 forbids; packs once for each profile and host, however many VMs ask for it."""
+    inventory = state.inventory
+    rows_of: dict[GpuProfile, list[int]] = {}
+    for n in np.flatnonzero(np.isin(movables_N, inventory.gpu_movables)).tolist():
+        if allowed_NH[n].any() and (profile := inventory.vms[movables_N[n]].gpu) is not None:
+            rows_of.setdefault(profile, []).append(n)
+    profiles_H = profiles_by_host(state) if rows_of else []
+    for profile, rows in rows_of.items():
+        for h in np.flatnonzero(allowed_NH[rows].any(axis=0)).tolist():
+            if not vgpus_fit(inventory.gpu_stock_H[h], [*profiles_H[h], profile]):
+                allowed_NH[rows, h] = False
 
 
 def vm_vm_affinity(before: State, after: State) -> list[Violation]:
