@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from quell.env.model.availability import restart_hosts, victims
-from quell.env.model.cluster import MEMORY, NOWHERE, STORAGE, Cluster, HostState
+from quell.env.model.cluster import MEMORY, NOWHERE, STORAGE, TOLERANCE, Cluster, HostState
 from quell.env.model.memory import share_memory
 from quell.env.model.restart import restart_host, restart_in_order, restarts
 from quell.env.model.rules import gpu
@@ -128,12 +128,13 @@ def test_sessions_only_go_to_hosts_that_are_up() -> None:
 @given(clusters())
 def test_no_controller_is_brought_above_its_threshold_while_another_has_room(cluster: Cluster) -> None:
     state, V = state_of(cluster), cluster.inventory.vm_count
-    after = state
+    nowhere_M = np.where(np.arange(cluster.inventory.movable_count) < V, cluster.host_of_M, NOWHERE)
+    after = state_of(replace(cluster, host_of_M=nowhere_M))  # where the sessions are now does not count
+    limit_H = cluster.inventory.limit_HR[:, STORAGE]
     for m, h in balanced_sessions(state, range(V, cluster.inventory.movable_count)).items():
+        others_H = after.used_HR[:, STORAGE] + state.demand_MR[m, STORAGE] > limit_H - TOLERANCE
         after = after.moved(m, h)
-        limit_H = cluster.inventory.limit_HR[:, STORAGE]
-        if after.used_HR[h, STORAGE] > limit_H[h]:
-            others_H = after.used_HR[:, STORAGE] + state.demand_MR[m, STORAGE] > limit_H
+        if after.used_HR[h, STORAGE] > limit_H[h] + TOLERANCE:
             assert others_H[cluster.inventory.is_up_H & (np.arange(len(limit_H)) != h)].all()
 
 
