@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, IntArray
+from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, TOLERANCE, Array, IntArray
 from ..model.compiled import bare, inlined, inner, kernel
 from ..world.price import move_price
 from .look_arrays import (
     BLOCKS,
     COST_SHARE,
+    EXCESS_BEFORE,
     HA,
     HA_ASK,
     HA_FREE,
@@ -28,7 +29,6 @@ from .look_arrays import (
     RoundArrays,
     Scratch,
 )
-from .lowest_kernels import least_of
 from .reserve_kernels import reserve_into
 
 
@@ -56,8 +56,9 @@ def begin_into(
     now.home_M[:] = host_of_M
     now.figure_X[MINUTE] = minute_of_day
     _note_who(fixed, now, host_of_M, swap_V)
-    now.figure_X[LEAST_DEMAND] = least_of(now.demand_MJB.reshape(-1))
+    now.figure_X[LEAST_DEMAND] = _least_demand(now)
     now.own_M4[:, LOG_RATIO] = np.nan
+    now.figure_X[EXCESS_BEFORE:] = np.nan
     _bind(fixed, now)
     _price(fixed, now)
     add_up(fixed, now, plan)
@@ -69,6 +70,56 @@ def begin_into(
         if fixed.must_pack_gpus or not reserve_into(fixed, now, plan, scratch):
             plan.number_X[HA] = HA_ASK
     return plan.number_X[HA]
+
+
+@bare
+def begin_again(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, news: int, minute_of_day: int) -> None:
+    """`begin_into` where but for demand nothing has changed since the last look, at which this plan began.
+
+    Args:
+        news: blocks of demand that are new; the others have moved up.
+        minute_of_day: of the clock.
+    """
+    now.figure_X[MINUTE] = minute_of_day
+    now.figure_X[LEAST_DEMAND] = _least_demand(now)
+    now.own_M4[:, LOG_RATIO] = np.nan
+    now.figure_X[EXCESS_BEFORE:] = np.nan
+    for m in range(now.cost_M.size):
+        now.price_M[m] = move_price(now.cost_M[m], now.demand_MJB[m, 0, TREND], fixed.pricing)
+    _add_news(now, plan, news)
+    plan.is_stale_H[:] = True
+
+
+@bare
+def _least_demand(now: RoundArrays) -> float:
+    """What no demand is below: 0, or minus infinity where some is negative."""
+    demand_X, negative = now.demand_MJB.reshape(-1), 0
+    for i in range(demand_X.size):
+        negative += demand_X[i] < 0.0
+    return -np.inf if negative > 0 else 0.0
+
+
+@bare
+def _add_news(now: RoundArrays, plan: PlanArrays, news: int) -> None:
+    """`add_up` of new blocks and of the trend; memory on each host stays as it is."""
+    old = BLOCKS - news
+    for h in range(plan.used_HJB.shape[0]):
+        for j in range(2):
+            for b in range(1, 1 + old):
+                plan.used_HJB[h, j, b] = plan.used_HJB[h, j, b + news]
+            plan.used_HJB[h, j, 1 + old :] = 0.0
+            plan.used_HJB[h, j, TREND] = 0.0
+    for m in range(plan.host_of_M.size):
+        h = plan.host_of_M[m]
+        for j in range(2 if h != NOWHERE else 0):
+            plan.used_HJB[h, j, TREND] += now.demand_MJB[m, j, TREND]
+            for b in range(1 + old, 1 + BLOCKS):
+                plan.used_HJB[h, j, b] += now.demand_MJB[m, j, b]
+    for h in range(plan.used_HJB.shape[0]):
+        plan.used_HR[h, CPU], plan.used_HR[h, STORAGE] = plan.used_HJB[h, 0, TREND], plan.used_HJB[h, 1, TREND]
+        for j in range(2):
+            for b in range(1 + BLOCKS):
+                now.before_HJB[h, j, b] = plan.used_HJB[h, j, b]
 
 
 @bare

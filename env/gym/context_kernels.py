@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..model.cluster import CPU, MEMORY, NOWHERE, STORAGE, TOLERANCE
-from ..model.compiled import bare, inlined, inner
+from ..model.compiled import inlined
 from .host_kernels import slope_and_std
 from .look_arrays import (
     BLOCK_WEIGHT,
     BLOCKS,
+    EXCESS_BEFORE,
     HA,
     HA_FREE,
     MINUTE,
@@ -32,7 +33,7 @@ SCARCE_AT = CONTEXT.index("swap_share")
 DAY_MINUTES = 1440
 
 
-@inner
+@inlined
 def context_into(
     fixed: LookArrays,
     now: RoundArrays,
@@ -47,62 +48,74 @@ def context_into(
     for h in range(H):
         up += fixed.is_up_H[h]
         unevacuated += fixed.is_maintenance_H[h] and plan.running_H[h] > 0
-    contended = _unresolved(fixed, now, plan)
+    contended = _unresolved(fixed, now, plan, scratch)
     moves = plan.number_X[MOVES]
     angle = 2 * np.pi * now.figure_X[MINUTE] / DAY_MINUTES
     context_C[CONTENDED_AT], context_C[CONTENDED_AT + 1] = contended / H, contended / (contended + 2)
     _pressure_into(fixed, plan, scratch, up, context_C)
     for j in range(2):
-        _excess_into(fixed, now, plan, up, j, context_C)
+        _excess_into(fixed, now, plan, scratch, up, j, context_C)
     context_C[LEFT_AT], context_C[LEFT_AT + 1] = unevacuated / H, moves / (moves + 4)
     context_C[LEFT_AT + 2], context_C[LEFT_AT + 3] = plan.moved_gib[0] / fixed.mean_host_gib, share_of_slots
     context_C[TIME_AT], context_C[TIME_AT + 1] = np.sin(angle), np.cos(angle)
     _scarcity_into(fixed, now, plan, scratch, up, context_C)
 
 
-@inner
+@inlined
 def _pressure_into(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, up: int, context_C: np.ndarray) -> None:
     """Mean and highest pressure and memory, spread and slope of CPU."""
-    H, cores = fixed.is_up_H.size, 0.0
-    sums, tops, total_B = scratch.sum_X[:4], scratch.sum_X[4:7], scratch.sum_X[7 : 8 + BLOCKS]
-    sums[:], tops[:], total_B[:] = 0.0, -np.inf, 0.0
+    H, counted, cores, total_B = fixed.is_up_H.size, 0, 0.0, scratch.sum_X[: 1 + BLOCKS]
+    cpu, storage, memory, square = 0.0, 0.0, 0.0, 0.0
+    top_cpu, top_storage, top_memory = -np.inf, -np.inf, -np.inf
+    total_B[:] = 0.0
     for h in range(H):
         if not fixed.is_up_H[h] and up > 0:
             continue
-        memory = plan.used_HR[h, MEMORY] / fixed.capacity_HR[h, MEMORY]
-        sums[0] += scratch.trend_HJ[h, 0]
-        sums[1] += scratch.trend_HJ[h, 1]
-        sums[2] += memory
-        sums[3] += scratch.trend_HJ[h, 0] ** 2
-        tops[0], tops[1] = max(tops[0], scratch.trend_HJ[h, 0]), max(tops[1], scratch.trend_HJ[h, 1])
-        tops[2] = max(tops[2], memory)
+        x, y, z = scratch.trend_HJ[h, 0], scratch.trend_HJ[h, 1], plan.used_HR[h, MEMORY] / fixed.capacity_HR[h, MEMORY]
+        cpu, storage, memory, square = cpu + x, storage + y, memory + z, square + x * x
+        top_cpu, top_storage, top_memory = max(top_cpu, x), max(top_storage, y), max(top_memory, z)
+        counted += 1
         cores += fixed.threshold_HJ[h, 0]
         for b in range(1 + BLOCKS):
             total_B[b] += plan.used_HJB[h, 0, b]
-    counted = up if up > 0 else H
-    for j in range(2):
-        context_C[PRESSURE_AT + 2 * j], context_C[PRESSURE_AT + 2 * j + 1] = sums[j] / counted, tops[j]
-    context_C[MEMORY_AT], context_C[MEMORY_AT + 1] = sums[2] / counted, tops[2]
+    context_C[PRESSURE_AT], context_C[PRESSURE_AT + 1] = cpu / counted, top_cpu
+    context_C[PRESSURE_AT + 2], context_C[PRESSURE_AT + 3] = storage / counted, top_storage
+    context_C[MEMORY_AT], context_C[MEMORY_AT + 1] = memory / counted, top_memory
     context_C[SLOPE_AT] = slope_and_std(total_B)[0] / cores
-    spread = sums[3] / counted - (sums[0] / counted) ** 2
+    spread = square / counted - (cpu / counted) ** 2
     context_C[SLOPE_AT + 1] = np.sqrt(max(spread, 0.0))
 
 
-@bare
-def _excess_into(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, up: int, j: int, context_C: np.ndarray) -> None:
+@inlined
+def _excess_into(
+    fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, up: int, j: int, context_C: np.ndarray
+) -> None:
     """Demand above the thresholds as a share of them all: by the trend, over the outlook, and taken off by the plan."""
-    trend, after, before, cores = 0.0, 0.0, 0.0, 0.0
+    trend, after, cores = 0.0, 0.0, 0.0
     for h in range(fixed.is_up_H.size):
         if not fixed.is_up_H[h] and up > 0:
             continue
         threshold = fixed.threshold_HJ[h, j]
         cores += threshold
         trend += max(plan.used_HJB[h, j, TREND] - threshold, 0.0)
-        after += _weighted_over(plan.used_HJB[h, j], threshold)
-        before += _weighted_over(now.before_HJB[h, j], threshold)
+        after += scratch.over_HJ[h, j] * threshold
+    if plan.number_X[MOVES] == 0:
+        now.figure_X[EXCESS_BEFORE + j] = after
+    elif np.isnan(now.figure_X[EXCESS_BEFORE + j]):
+        now.figure_X[EXCESS_BEFORE + j] = _excess_before(fixed, now, up, j)
     context_C[EXCESS_AT + j] = trend / cores
     context_C[EXCESS_AT + 2 + j] = after / cores
-    context_C[EXCESS_AT + 4 + j] = (before - after) / cores
+    context_C[EXCESS_AT + 4 + j] = (now.figure_X[EXCESS_BEFORE + j] - after) / cores
+
+
+@inlined
+def _excess_before(fixed: LookArrays, now: RoundArrays, up: int, j: int) -> float:
+    """Weighted mean over the outlook of what is above the thresholds before the plan, cores."""
+    before = 0.0
+    for h in range(fixed.is_up_H.size):
+        if fixed.is_up_H[h] or up == 0:
+            before += _weighted_over(now.before_HJB[h, j], fixed.threshold_HJ[h, j])
+    return before
 
 
 @inlined
@@ -114,25 +127,33 @@ def _weighted_over(used_B: np.ndarray, threshold: float) -> float:
     return TREND_WEIGHT * max(used_B[TREND] - threshold, 0.0) + BLOCK_WEIGHT * over
 
 
-@inner
-def _unresolved(fixed: LookArrays, now: RoundArrays, plan: PlanArrays) -> int:
+@inlined
+def _unresolved(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch) -> int:
     """How many hosts ask for moves; `contention.unresolved_H`."""
-    swap_H = np.zeros(fixed.is_up_H.size)
-    for m in range(fixed.vm_count if now.figure_X[SWAPPED] > 0 else 0):
-        if now.swap_M[m] > TOLERANCE and plan.host_of_M[m] != NOWHERE:
-            swap_H[plan.host_of_M[m]] += now.swap_M[m]
-    count = 0
+    swap_H, has_swap, count = scratch.room_H, now.figure_X[SWAPPED] > 0, 0
+    if has_swap:
+        _add_swap(fixed, now, plan, swap_H)
     for h in range(fixed.is_up_H.size):
         cpu = plan.used_HR[h, CPU] / fixed.capacity_HR[h, CPU]
         storage = plan.used_HR[h, STORAGE] / fixed.capacity_HR[h, STORAGE]
         is_hot = cpu > fixed.threshold_J[0] + TOLERANCE or storage > fixed.threshold_J[1] + TOLERANCE
-        is_short = swap_H[h] > TOLERANCE and plan.used_HR[h, MEMORY] / fixed.capacity_HR[h, MEMORY] > 1 + TOLERANCE
+        is_short = has_swap and swap_H[h] > TOLERANCE
+        is_short = is_short and plan.used_HR[h, MEMORY] / fixed.capacity_HR[h, MEMORY] > 1 + TOLERANCE
         is_left = fixed.is_maintenance_H[h] and plan.running_H[h] > 0
         count += (fixed.is_up_H[h] and (is_hot or is_short)) or is_left
     return count
 
 
-@bare
+@inlined
+def _add_swap(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, swap_H: np.ndarray) -> None:
+    """Memory swapped out on each host, GiB."""
+    swap_H[:] = 0.0
+    for m in range(fixed.vm_count):
+        if now.swap_M[m] > TOLERANCE and plan.host_of_M[m] != NOWHERE:
+            swap_H[plan.host_of_M[m]] += now.swap_M[m]
+
+
+@inlined
 def _scarcity_into(
     fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, up: int, context_C: np.ndarray
 ) -> None:

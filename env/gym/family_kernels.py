@@ -99,13 +99,13 @@ def loss(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch
 
     A host whose peak leaves room for that of the movable is not strained by it.
     """
-    strain, m = 0.0, scratch.row_L[n]
+    strain, m = 0.0, scratch.ranks.row_L[n]
     for j in range(2):
-        if scratch.peak_HJ[h, j] + scratch.peak_LJ[n, j] > fixed.threshold_HJ[h, j]:
+        if scratch.peak_HJ[h, j] + scratch.ranks.peak_LJ[n, j] > fixed.threshold_HJ[h, j]:
             strain = np.nan
     if np.isnan(strain):
         strain = _strain_with(fixed, now, plan, m, h, 1.0)
-    net = scratch.worth_L[n] - (strain - scratch.strain_H[h])
+    net = scratch.ranks.worth_L[n] - (strain - scratch.strain_H[h])
     return -net if net > 0 else np.inf
 
 

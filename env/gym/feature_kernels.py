@@ -7,18 +7,30 @@ import numpy as np
 from ..model.cluster import MEMORY, BoolArray, IntArray
 from ..model.compiled import inlined, kernel
 from .context_kernels import context_into
-from .host_kernels import refresh_hosts, slope_and_std, swapped_gib
-from .lane_kernels import HIGH, PEAK, STRAIN, WEIGHTED, fill_lane, work_lanes
+from .host_kernels import PER_MEMORY, PER_THRESHOLD, refresh_hosts
+from .lane_kernels import (
+    HIGH,
+    NET,
+    PEAK,
+    PRICE,
+    RATIO,
+    RELIEF,
+    RELIEF_LOG,
+    ROOT,
+    STRAIN,
+    WEIGHTED,
+    WORTH,
+    WORTH_LOG,
+    fill_lane,
+    weigh_lanes,
+    work_lanes,
+)
+from .log_kernels import squashed
 from .look_arrays import (
     HA,
     HA_ASK,
     HA_FREE,
     LANES,
-    LOG_PRICE,
-    LOG_RATIO,
-    MEAN_COST,
-    SLOPE,
-    STD,
     TREND,
     LookArrays,
     PlanArrays,
@@ -26,16 +38,24 @@ from .look_arrays import (
     Scratch,
 )
 from .reserve_kernels import reserve_into
-from .schema import CANDIDATE, CONTEXT, LEAST_RATIO, LIMIT, ROUND_SECONDS, STOP_PAIRS, WORTH_MINUTES
+from .schema import CANDIDATE, CONTEXT, STOP_PAIRS
+from .source_kernels import (
+    MEMORY_AT,
+    NET_AT,
+    SCARCE_AT,
+    SHARE_AT,
+    SLOPE_AT,
+    STD_AT,
+    WORTH_AT,
+    bounded,
+    cost_ratio,
+    gpu_share,
+    movable_into,
+)
 
-KIND_AT, SESSION_AT = CANDIDATE.index("is_relief") - 1, CANDIDATE.index("is_session")
 TREND_AT, HIGH_AT = CANDIDATE.index("cpu_trend_source_before"), CANDIDATE.index("cpu_high_source_before")
-OVER_AT, MEMORY_AT = CANDIDATE.index("cpu_excess_source_before"), CANDIDATE.index("memory_source_before")
-PEAK_AT, SLOPE_AT = CANDIDATE.index("cpu_peak_target_after"), CANDIDATE.index("cpu_slope_source")
-STD_AT, SHARE_AT = CANDIDATE.index("cpu_std_source"), CANDIDATE.index("cpu_share")
-NET_AT, SCARCE_AT = CANDIDATE.index("net_relief"), CANDIDATE.index("is_overcommit")
-WORTH_AT, BEST_AT = CANDIDATE.index("outlook_relief"), CONTEXT.index("worth_best")
-NO_RELIEF = 1e-9  # host-minutes: rounding
+OVER_AT, PEAK_AT = CANDIDATE.index("cpu_excess_source_before"), CANDIDATE.index("cpu_peak_target_after")
+BEST_AT = CONTEXT.index("worth_best")
 STOP_TAKES, STOP_FROM = np.array([at for at, _ in STOP_PAIRS]), np.array([at for _, at in STOP_PAIRS])
 
 
@@ -62,6 +82,23 @@ def features_into(
     Returns:
         False where only the numpy twin can tell what R7 leaves free; then nothing is written.
     """
+    return show_features(fixed, now, plan, scratch, movable_K, target_K, kind_K, mask_S, candidates_SF, context_C)
+
+
+@inlined
+def show_features(
+    fixed: LookArrays,
+    now: RoundArrays,
+    plan: PlanArrays,
+    scratch: Scratch,
+    movable_K: IntArray,
+    target_K: IntArray,
+    kind_K: IntArray,
+    mask_S: BoolArray,
+    candidates_SF: np.ndarray,
+    context_C: np.ndarray,
+) -> bool:
+    """`features_into` for other kernels: handing over so many arrays takes half as long as what is done with them."""
     refresh_hosts(fixed, now, plan, scratch)
     if plan.number_X[HA] == HA_ASK:
         return False
@@ -130,6 +167,7 @@ def _sources_into(
     candidates_SF: np.ndarray,
 ) -> None:
     """What does not depend on the target of a move, for the slots in `job_P`: its source, its movable and its price."""
+    per_mean_J = 1 / fixed.mean_threshold_J[0], 1 / fixed.mean_threshold_J[1]
     for j in range(2):
         for i in range(jobs):
             m = movable_K[scratch.job_P[i]]
@@ -143,32 +181,11 @@ def _sources_into(
                 scratch.net_M[m], scratch.strain_M[m] = 0.0, scratch.strain_H[source]
             _side_into(fixed, scratch, i, source, j, row_F, j)
             taken = scratch.over_HJ[source, j] * fixed.threshold_HJ[source, j] - scratch.lane_X[WEIGHTED + i]
-            scratch.net_M[m] += taken / fixed.mean_threshold_J[j]
+            scratch.net_M[m] += taken * per_mean_J[j]
             scratch.strain_M[m] -= scratch.lane_X[STRAIN + i]
-            row_F[SHARE_AT + j] = bounded(now.demand_MJB[m, j, TREND] / fixed.threshold_HJ[source, j])
+            row_F[SHARE_AT + j] = bounded(now.demand_MJB[m, j, TREND] * scratch.bound_XH[PER_THRESHOLD + j, source])
             if j == 1:
-                _movable_into(fixed, now, plan, scratch, m, kind_K[k], row_F)
-
-
-@inlined
-def _movable_into(
-    fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, kind: int, row_F: np.ndarray
-) -> None:
-    """What is left of the source side: kind, price, course of the hour and memory."""
-    source, own_4 = plan.host_of_M[m], now.own_M4[m]
-    if np.isnan(own_4[LOG_RATIO]):
-        own_4[LOG_RATIO] = bounded(np.log(_cost_ratio(now, m)))
-        own_4[LOG_PRICE] = squashed(now.price_M[m] / fixed.mean_host_cores)
-        own_4[SLOPE], own_4[STD] = slope_and_std(now.demand_MJB[m, 0])
-    row_F[KIND_AT + kind] = 1.0
-    row_F[SESSION_AT] = 1.0 if m >= fixed.vm_count else 0.0
-    share, cost_gib = 1 / fixed.threshold_HJ[source, 0], now.cost_M[m]
-    row_F[SLOPE_AT], row_F[SLOPE_AT + 2] = bounded(scratch.slope_H[source]), bounded(own_4[SLOPE] * share)
-    row_F[STD_AT], row_F[STD_AT + 2] = bounded(scratch.std_H[source]), bounded(own_4[STD] * share)
-    row_F[NET_AT + 2], row_F[NET_AT + 3] = bounded(cost_gib / fixed.mean_host_gib), own_4[LOG_RATIO]
-    row_F[NET_AT + 4] = bounded((fixed.pricing[0] + fixed.pricing[1] * cost_gib) / ROUND_SECONDS)
-    row_F[WORTH_AT + 1] = bounded(own_4[LOG_PRICE])
-    _source_memory_into(fixed, now, plan, scratch, m, source, row_F)
+                movable_into(fixed, now, plan, scratch, m, kind_K[k], row_F)
 
 
 @inlined
@@ -183,7 +200,7 @@ def _targets_into(
     candidates_SF: np.ndarray,
 ) -> float:
     """What depends on the target, for the slots in `job_P`; returns the highest worth of their moves, host-minutes."""
-    best_worth = -np.inf
+    best_worth, per_mean_J = -np.inf, (1 / fixed.mean_threshold_J[0], 1 / fixed.mean_threshold_J[1])
     for j in range(2):
         for i in range(jobs):
             k = scratch.job_P[i]
@@ -193,15 +210,20 @@ def _targets_into(
             k = scratch.job_P[i]
             m, h, row_F = movable_K[k], target_K[k], candidates_SF[1 + k]
             _side_into(fixed, scratch, i, h, j, row_F, 4 + j)
-            row_F[PEAK_AT + j] = bounded(scratch.lane_X[PEAK + i] / fixed.threshold_HJ[h, j])
-            added = scratch.over_HJ[h, j] * fixed.threshold_HJ[h, j] - scratch.lane_X[WEIGHTED + i]
-            net, strain = added / fixed.mean_threshold_J[j], -scratch.lane_X[STRAIN + i]
+            row_F[PEAK_AT + j] = bounded(scratch.lane_X[PEAK + i] * scratch.bound_XH[PER_THRESHOLD + j, h])
+            net = (scratch.over_HJ[h, j] * fixed.threshold_HJ[h, j] - scratch.lane_X[WEIGHTED + i]) * per_mean_J[j]
             if j == 0:
-                scratch.sum_X[i] = scratch.net_M[m] + net
-                scratch.sum_X[LANES + i] = scratch.strain_M[m] + scratch.strain_H[h] + strain
+                scratch.sum_X[NET + i] = scratch.net_M[m] + net
+                scratch.sum_X[RELIEF + i] = scratch.strain_M[m] + scratch.strain_H[h] - scratch.lane_X[STRAIN + i]
             else:
-                net, strain = scratch.sum_X[i] + net, scratch.sum_X[LANES + i] + strain
-                best_worth = max(best_worth, _target_into(fixed, now, plan, scratch, m, h, net, strain, row_F))
+                scratch.sum_X[NET + i] += net
+                scratch.sum_X[RELIEF + i] -= scratch.lane_X[STRAIN + i]
+                scratch.sum_X[RATIO + i], scratch.sum_X[PRICE + i] = cost_ratio(now, m), now.price_M[m]
+    weigh_lanes(scratch.sum_X, fixed.mean_host_cores)
+    for i in range(jobs):
+        k = scratch.job_P[i]
+        _target_into(fixed, now, plan, scratch, i, movable_K[k], target_K[k], candidates_SF[1 + k])
+        best_worth = max(best_worth, scratch.sum_X[WORTH + i])
     return best_worth
 
 
@@ -211,36 +233,30 @@ def _target_into(
     now: RoundArrays,
     plan: PlanArrays,
     scratch: Scratch,
+    lane: int,
     m: int,
     target: int,
-    net: float,
-    strain: float,
     row_F: np.ndarray,
-) -> float:
-    """What a move brings, and what is scarce on its target; returns its worth, host-minutes."""
-    root = np.sqrt(abs(net) / _cost_ratio(now, m))
-    row_F[NET_AT], row_F[NET_AT + 1] = bounded(net), bounded(root if net > 0 else -root)
+) -> None:
+    """What a move brings, and what is scarce on its target."""
+    sum_X = scratch.sum_X
+    row_F[NET_AT], row_F[NET_AT + 1] = bounded(sum_X[NET + lane]), bounded(sum_X[ROOT + lane])
     row_F[SLOPE_AT + 1], row_F[STD_AT + 1] = bounded(scratch.slope_H[target]), bounded(scratch.std_H[target])
-    relief = WORTH_MINUTES * strain / fixed.mean_host_cores
-    worth = relief - now.price_M[m] / fixed.mean_host_cores
-    if abs(relief) < NO_RELIEF:  # logarithms take their time
-        row_F[WORTH_AT], row_F[WORTH_AT + 2] = 0.0, bounded(-now.own_M4[m, LOG_PRICE])
-    else:
-        row_F[WORTH_AT], row_F[WORTH_AT + 2] = bounded(squashed(relief)), bounded(squashed(worth))
+    row_F[WORTH_AT], row_F[WORTH_AT + 2] = bounded(sum_X[RELIEF_LOG + lane]), bounded(sum_X[WORTH_LOG + lane])
     need_gib, has_gib = now.demand_MR[m, MEMORY], fixed.capacity_HR[target, MEMORY]
-    row_F[MEMORY_AT + 2] = bounded(plan.used_HR[target, MEMORY] / has_gib)
-    row_F[MEMORY_AT + 3] = bounded((plan.used_HR[target, MEMORY] + need_gib) / has_gib)
+    used_gib, share = plan.used_HR[target, MEMORY], scratch.bound_XH[PER_MEMORY, target]
+    row_F[MEMORY_AT + 2] = bounded(used_gib * share)
+    row_F[MEMORY_AT + 3] = bounded((used_gib + need_gib) * share)
     if fixed.profile_gib_C.size:
-        row_F[SCARCE_AT + 5] = bounded(_gpu_share(fixed, plan, target))
+        row_F[SCARCE_AT + 5] = bounded(gpu_share(fixed, plan, target))
     if plan.number_X[HA] != HA_FREE:
         row_F[SCARCE_AT + 6] = max(-1.0, min(1.0, (scratch.headroom_H[target] - need_gib) / has_gib))
-    return worth
 
 
 @inlined
 def _side_into(fixed: LookArrays, scratch: Scratch, lane: int, h: int, j: int, row_F: np.ndarray, i: int) -> None:
     """Pressure on a host before and after a move: statistic by statistic, at place i of the sides."""
-    share, lane_X = 1 / fixed.threshold_HJ[h, j], scratch.lane_X
+    share, lane_X = scratch.bound_XH[PER_THRESHOLD + j, h], scratch.lane_X
     row_F[TREND_AT + i] = bounded(scratch.trend_HJ[h, j])
     row_F[TREND_AT + 2 + i] = bounded(lane_X[TREND * LANES + lane] * share)
     row_F[HIGH_AT + i], row_F[HIGH_AT + 2 + i] = bounded(scratch.high_HJ[h, j]), bounded(lane_X[HIGH + lane] * share)
@@ -248,52 +264,3 @@ def _side_into(fixed: LookArrays, scratch: Scratch, lane: int, h: int, j: int, r
         bounded(scratch.over_HJ[h, j]),
         bounded(lane_X[WEIGHTED + lane] * share),
     )
-
-
-@inlined
-def _cost_ratio(now: RoundArrays, m: int) -> float:
-    """Migration cost, in mean migration costs, at least `LEAST_RATIO`."""
-    ratio = now.cost_M[m] / now.figure_X[MEAN_COST]
-    return ratio if ratio > LEAST_RATIO else LEAST_RATIO
-
-
-@inlined
-def _source_memory_into(
-    fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, source: int, row_F: np.ndarray
-) -> None:
-    """Memory of the source before and after, and what else is scarce there; see `scarcity_of_moves`."""
-    need_gib, has_gib = now.demand_MR[m, MEMORY], fixed.capacity_HR[source, MEMORY]
-    used_gib = plan.used_HR[source, MEMORY]
-    row_F[MEMORY_AT], row_F[MEMORY_AT + 1] = bounded(used_gib / has_gib), bounded((used_gib - need_gib) / has_gib)
-    row_F[SHARE_AT + 2] = bounded(need_gib / has_gib)
-    if fixed.has_overcommit:
-        row_F[SCARCE_AT] = 1.0 if fixed.is_overcommit_M[m] else 0.0
-        shared_gib = scratch.shared_H[source] - (need_gib if fixed.is_overcommit_M[m] else 0.0)
-        row_F[SCARCE_AT + 2] = bounded(scratch.swapped_H[source] / has_gib)
-        row_F[SCARCE_AT + 3] = bounded(swapped_gib(used_gib - need_gib, shared_gib, has_gib) / has_gib)
-    if fixed.profile_gib_C.size:
-        row_F[SCARCE_AT + 1] = 1.0 if fixed.vgpu_gib_M[m] > 0 else 0.0
-        row_F[SCARCE_AT + 4] = bounded(_gpu_share(fixed, plan, source))
-
-
-@inlined
-def _gpu_share(fixed: LookArrays, plan: PlanArrays, h: int) -> float:
-    """vGPU memory in use of the memory of a host's GPUs, 0 where it has none."""
-    used_gib = 0.0
-    for c in range(fixed.profile_gib_C.size):
-        used_gib += plan.profiles_HC[h, c] * fixed.profile_gib_C[c]
-    return used_gib / fixed.gpu_gib_H[h] if fixed.gpu_gib_H[h] > 0 else 0.0
-
-
-@inlined
-def squashed(value: float) -> float:
-    """sign(x) log(1 + |x|)."""
-    size = np.log1p(abs(value))
-    return size if value > 0 else -size
-
-
-@inlined
-def bounded(value: float) -> float:
-    """A feature within +-`LIMIT`."""
-    value = value if value < LIMIT else LIMIT
-    return value if value > -LIMIT else -LIMIT

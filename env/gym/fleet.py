@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from ..world.waiting import Placer
 from ..world.workload import DAY_MINUTES, Episode
 from .day_tables import DayTables, tables_of
 from .fleet_arrays import CONTROL, Seat
-from .look_arrays import BLOCKS, DEMAND_RESOURCES, look_arrays, new_round
+from .look_arrays import BLOCKS, DEMAND_RESOURCES, PlanArrays, RoundArrays, Scratch, look_arrays, new_round
 from .reward import Twin, reward_scale
+from .see_kernels import NOTHING_SEEN
 from .shortlist import Shortlist
 from .view import Outlook, PlanView, look_at
+
+Room = tuple[RoundArrays, PlanArrays, Scratch]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +34,14 @@ class FleetDay:
         twin_Q4: what the twin's day has cost at the end of each round, core-minutes; shape (Q + 1, 4).
         scale: core-minutes that make a reward of 1.
         tables: what telemetry will show.
+        rooms: arrays of clusters that have played it, for the next: memory that is new takes its time.
     """
 
     episode: Episode
     twin_Q4: Array
     scale: float
     tables: DayTables
+    rooms: list[Room] = field(default_factory=list)
 
 
 def fleet_day(episode: Episode, world: WorldSettings | None, planner: Planner | None, placer: Placer) -> FleetDay:
@@ -95,15 +100,16 @@ class FleetCluster:
         control["round_minutes"] = self._inventory.settings.round_minutes
         control["plan_limit"], control["skips_quiet"], control["scale"] = plan_limit, skips_quiet, day.scale
         control["first_minute"] = midnight.hour * 60 + midnight.minute
-        control["has_outlook"] = outlook is not None
+        control["has_outlook"], control["seen_minute"] = outlook is not None, NOTHING_SEEN
         fixed = look_arrays(self._inventory)
+        self._rooms, self._room = day.rooms, day.rooms.pop() if day.rooms else new_round(fixed)
         self.seat = Seat(
             self.simulator.day,
             self.simulator.pace,
             self.simulator.now,
             self._rows,
             fixed,
-            *new_round(fixed),
+            *self._room,
             tables=day.tables,
             control=control,
             chosen_L2=np.zeros((plan_limit, 2), dtype=np.int64),
@@ -125,9 +131,14 @@ class FleetCluster:
             fixed = look_arrays(inventory)
             look, plan, scratch = new_round(fixed)
             self.seat = self.seat._replace(fixed=fixed, look=look, plan=plan, scratch=scratch)
+            self.seat.control["seen_minute"] = NOTHING_SEEN
         self.seat = self.seat._replace(log=rows)
         self._inventory, self._rows = inventory, rows
         return True
+
+    def leave(self) -> None:
+        """Its day is over, and nobody will look at its seat again: the next to play the day may have its arrays."""
+        self._rooms.append(self._room)
 
     def foresee(self) -> None:
         """Has demand forecast, for the look that is due."""

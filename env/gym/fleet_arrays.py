@@ -31,6 +31,7 @@ CONTROL = np.dtype(
         ("has_outlook", "?"),  # whether a forecast takes the place of the last hour
         ("is_foreseen", "?"),  # whether it is there for the look that is due
         ("first_minute", "i8"),  # of the clock, at minute 0 of the day
+        ("seen_minute", "i8"),  # of the last look, where its arrays still show it; else `see_kernels.NOTHING_SEEN`
     ],
     align=True,
 )
@@ -129,6 +130,14 @@ def new_board(count: int, slots: int, buffers: dict[str, npt.NDArray[Any]] | Non
         stop_E=np.zeros(count, dtype=np.int64),
         ticks_P=np.zeros(8, dtype=np.int64),
     )
+
+
+@kernel
+def listed(board: Board) -> List:
+    """A list of the board alone, as which Python hands it over faster."""
+    boards = List()
+    boards.append(board)
+    return boards
 
 
 @kernel

@@ -20,8 +20,9 @@ from .look_arrays import (
     Scratch,
 )
 
-PER_MEMORY, PER_CPU, PER_THRESHOLD, TREND_OVER, BLOCKS_OVER = 0, 1, 2, 4, 6
+NODE, PER_MEMORY, TREND_OVER, BLOCKS_OVER, PER_THRESHOLD = 0, 1, 2, 4, 6
 """Rows of `Scratch.bound_XH`; the last three are two each, CPU and storage."""
+ROUNDING = 1e-9  # more than rounding can make of a badness; bounds stay below what they bound
 LATE_BLOCKS = 3  # the last quarter of an hour, for the slope
 
 
@@ -72,21 +73,24 @@ def _note_chances(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int)
     for r in range(RESOURCES):
         scratch.used_XH[r, h] = plan.used_HR[h, r]
     scratch.used_XH[TREND_ROW, h] = plan.used_HJB[h, 0, TREND]
-    _note_bounds(fixed, plan, scratch, h)
+    _note_least(fixed, plan, scratch, h)
 
 
 @inlined
-def _note_bounds(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int) -> None:
-    """What `row_kernels.weigh` needs of a host: reciprocals, and how far its demand is above the level."""
-    scratch.bound_XH[PER_MEMORY, h] = 1 / fixed.capacity_HR[h, MEMORY]
-    scratch.bound_XH[PER_CPU, h] = 1 / fixed.capacity_HR[h, CPU]
+def _note_least(fixed: LookArrays, plan: PlanArrays, scratch: Scratch, h: int) -> None:
+    """How ill one host would bear a movable without demand; a bit less, as rounding must not tell."""
+    trend, memory = plan.used_HJB[h, 0, TREND], plan.used_HR[h, MEMORY] / fixed.capacity_HR[h, MEMORY]
+    bound_XH, node = scratch.bound_XH, (trend / fixed.threshold_HJ[h, 0] + memory) / 2 - ROUNDING
+    least = (trend / fixed.capacity_HR[h, CPU] + memory) / 2 - ROUNDING
+    scratch.least_H[h] = least if least < np.inf else np.inf  # not known: nothing goes there
+    bound_XH[NODE, h], bound_XH[PER_MEMORY, h] = node, 1 / fixed.capacity_HR[h, MEMORY]
     for j in range(2):
         used_B, cores, blocks = plan.used_HJB[h, j], fixed.threshold_HJ[h, j], 0.0
         for b in range(1, 1 + BLOCKS):
             blocks += used_B[b]
-        scratch.bound_XH[PER_THRESHOLD + j, h] = 1 / cores
-        scratch.bound_XH[TREND_OVER + j, h] = used_B[TREND] / cores - RELIEF_LEVEL
-        scratch.bound_XH[BLOCKS_OVER + j, h] = blocks / BLOCKS / cores - RELIEF_LEVEL
+        bound_XH[TREND_OVER + j, h] = used_B[TREND] / cores - RELIEF_LEVEL
+        bound_XH[BLOCKS_OVER + j, h] = blocks / BLOCKS / cores - RELIEF_LEVEL
+        bound_XH[PER_THRESHOLD + j, h] = 1 / cores
 
 
 @inlined

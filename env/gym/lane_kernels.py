@@ -9,14 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..model.compiled import inlined
+from .log_kernels import squashed
 from .look_arrays import BLOCK_WEIGHT, BLOCKS, LANES, TREND, TREND_WEIGHT, LookArrays, PlanArrays, RoundArrays, Scratch
+from .schema import WORTH_MINUTES
 
 _BEHIND = (1 + BLOCKS) * LANES
-FIRST, SECOND, THIRD = _BEHIND, _BEHIND + LANES, _BEHIND + 2 * LANES
-OVER, UNSERVED = _BEHIND + 3 * LANES, _BEHIND + 4 * LANES
+HIGH, PEAK = _BEHIND, _BEHIND + LANES
+WEIGHTED, STRAIN = _BEHIND + 3 * LANES, _BEHIND + 4 * LANES
 THRESHOLD, CAPACITY = _BEHIND + 5 * LANES, _BEHIND + 6 * LANES
-WEIGHTED, STRAIN, HIGH, PEAK = OVER, UNSERVED, THIRD, FIRST  # what they become in the end
 """Rows of `Scratch.lane_X` behind the blocks, by where they begin."""
+NET, RELIEF, RATIO, PRICE = 0, LANES, 2 * LANES, 3 * LANES
+ROOT, WORTH, RELIEF_LOG, WORTH_LOG = 4 * LANES, 5 * LANES, 6 * LANES, 7 * LANES
+"""Rows of `Scratch.sum_X`."""
 
 
 @inlined
@@ -42,20 +46,30 @@ def fill_lane(
 def work_lanes(lane_X: np.ndarray) -> None:
     """Works out `HIGH`, `PEAK`, `WEIGHTED` and `STRAIN` of all lanes, also of those that nothing was put into."""
     for i in range(LANES):
-        lane_X[FIRST + i] = lane_X[SECOND + i] = lane_X[THIRD + i] = -np.inf
-        lane_X[OVER + i] = lane_X[UNSERVED + i] = 0.0
-    for b in range(1, 1 + BLOCKS):
-        for i in range(LANES):
-            x, first, second, third = lane_X[b * LANES + i], lane_X[FIRST + i], lane_X[SECOND + i], lane_X[THIRD + i]
-            over, unserved = x - lane_X[THRESHOLD + i], x - lane_X[CAPACITY + i]
-            lane_X[OVER + i] += over if over > 0.0 else 0.0
-            lane_X[UNSERVED + i] += unserved if unserved > 0.0 else 0.0
+        first, second, third = -np.inf, -np.inf, -np.inf
+        threshold, capacity, over, unserved = lane_X[THRESHOLD + i], lane_X[CAPACITY + i], 0.0, 0.0
+        for b in range(1, 1 + BLOCKS):
+            x = lane_X[b * LANES + i]
+            over += x - threshold if x > threshold else 0.0
+            unserved += x - capacity if x > capacity else 0.0
             low = x if x < first else first
-            lane_X[FIRST + i] = x if x > first else first
+            first = x if x > first else first
             lower = low if low < second else second
-            lane_X[SECOND + i] = low if low > second else second
-            lane_X[THIRD + i] = lower if lower > third else third
-    for i in range(LANES):
-        over, trend = lane_X[OVER + i], lane_X[TREND * LANES + i] - lane_X[THRESHOLD + i]
-        lane_X[STRAIN + i] = (over + lane_X[UNSERVED + i]) / BLOCKS
+            second = low if low > second else second
+            third = lower if lower > third else third
+        trend = lane_X[TREND * LANES + i] - threshold
+        lane_X[HIGH + i], lane_X[PEAK + i] = third, first
+        lane_X[STRAIN + i] = (over + unserved) / BLOCKS
         lane_X[WEIGHTED + i] = TREND_WEIGHT * (trend if trend > 0.0 else 0.0) + BLOCK_WEIGHT * over
+
+
+@inlined
+def weigh_lanes(sum_X: np.ndarray, mean_host_cores: float) -> None:
+    """What the moves of all lanes are worth: fills `ROOT`, `WORTH`, `RELIEF_LOG` and `WORTH_LOG`."""
+    for i in range(LANES):
+        net = sum_X[NET + i]
+        root = np.sqrt(abs(net) / sum_X[RATIO + i])
+        sum_X[ROOT + i] = root if net > 0.0 else -root
+        relief = WORTH_MINUTES * sum_X[RELIEF + i] / mean_host_cores
+        worth = relief - sum_X[PRICE + i] / mean_host_cores
+        sum_X[WORTH + i], sum_X[RELIEF_LOG + i], sum_X[WORTH_LOG + i] = worth, squashed(relief), squashed(worth)

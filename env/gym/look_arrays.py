@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..model.cluster import CPU, MEMORY, RESOURCES, STORAGE, Array, BoolArray, IntArray, Inventory, read_only
+from ..model.cluster import CPU, MEMORY, STORAGE, Array, BoolArray, IntArray, Inventory, read_only
 from ..world.migration import WorldSettings
 from ..world.price import pricing_of
 from .inventory_arrays import gpu_arrays, own, reservation_arrays, rule_arrays
+from .rank_arrays import Ranks, new_ranks
 
 DEMAND_RESOURCES = [CPU, STORAGE]  # axis J
 BLOCKS = 12  # of the last hour
@@ -47,11 +48,12 @@ HA_FREE, HA_KNOWN, HA_ASK = 0, 1, 3
 
 MOVES, HA, IS_SLACK_STALE = 0, 1, 2  # of `PlanArrays.number_X`
 MEAN_COST, MINUTE, WAITING, LEAST_DEMAND, SWAPPED = 0, 1, 2, 3, 4  # of `RoundArrays.figure_X`
+EXCESS_BEFORE = 5  # of CPU and storage, cores, before the plan; NaN where that has not been worked out
 TREND_ROW = 3  # of `Scratch.used_XH`, behind the resources
 LOG_RATIO, LOG_PRICE, SLOPE, STD = 0, 1, 2, 3  # of `RoundArrays.own_M4`
 BOUND_ROWS = 8  # of `Scratch.bound_XH`
 LANES = 16  # of `Scratch.lane_X`
-LANE_ROWS = 1 + BLOCKS + 7  # see `lane_kernels.py`
+LANE_ROWS = 1 + BLOCKS + 7  # see `lane_kernels.py`, as for `Scratch.sum_X`
 
 
 class LookArrays(NamedTuple):
@@ -72,12 +74,15 @@ class LookArrays(NamedTuple):
     threshold_HJ: Array  # cores
     mean_threshold_J: Array
     limit_RH: Array
+    least_per_core: float  # of a host with the most cores
+    least_per_gib: float
     order_FP: IntArray  # rows of each family in the order of their turns: by rank of the target and of the row
     running_count: int  # VMs that are on
     is_up_H: BoolArray
     is_maintenance_H: BoolArray
     is_allowed_MH: BoolArray  # R3
     is_open_MH: BoolArray  # R3, and the host is up
+    is_open_everywhere_M: BoolArray
     is_on_M: BoolArray
     is_restarted_M: BoolArray  # after a failure of its host
     choices_M: IntArray  # hosts that R3 allows
@@ -87,6 +92,7 @@ class LookArrays(NamedTuple):
     first_affinity: IntArray  # rules + 1: their VMs in `affinity_member`
     affinity_member: IntArray
     profile_M: IntArray
+    has_rules_M: BoolArray  # whether R4 or R6 binds it
     vgpu_gib_M: Array
     gpu_gib_H: Array
     first_gpu_H: IntArray  # (H + 1,): its GPUs in `slots_GC`
@@ -143,42 +149,21 @@ class Scratch(NamedTuple):
     std_H: Array
     strain_H: Array  # overload and unserved demand, mean of the blocks, cores
     used_XH: Array  # `PlanArrays.used_HR` and the trend of CPU, resource by resource
-    bound_XH: Array  # what badness is at least, host by host; see `row_kernels.py`
+    least_H: Array  # what the node score with any movable is at least
+    bound_XH: Array  # what badness is made of at least; see `host_kernels.py`
     shared_H: Array  # what overcommit VMs need, GiB
     swapped_H: Array  # GiB, once memory is shared anew
     slack_FH: Array
     headroom_H: Array
     is_unranked_H: BoolArray  # whether a move has changed it since movables were ranked last
-    gain_M: Array
-    worth_M: Array  # gain / root of cost
-    most_M: Array  # what leaving wins at most by the outlook, cores; NaN where it has not been worked out
-    heap_M: IntArray  # movables that may move, as a heap by worth
-    heap_worth_M: Array
     slot_of_M: IntArray  # slot whose features show the source side of the movable
     net_M: Array  # excess that its leaving takes off, in mean host thresholds
     strain_M: Array  # overload and unserved demand that it takes off, mean of the blocks, cores
-    place_gain_H: Array  # highest gain of a hot movable for which room could be made on the host
-    row_L: IntArray  # movables, by rank
-    worth_L: Array
-    kind_L: IntArray
-    target_L: IntArray  # the next target
-    last_L: Array  # its badness; what is behind it in the row is no better
-    is_ready_L: BoolArray  # whether that target waits for its turn, in the family of worth
-    peak_LJ: Array  # highest block of the movable, cores
-    badness_LH: Array  # of targets not taken yet, infinite for all others
-    is_exact_LH: BoolArray  # whether that is known, or only what it is at least
-    family_FX: IntArray  # rows, opened ones, pairs taken, turns in `order_FP`; of each family of the shortlist
-    due_F: Array  # when it is its turn again, infinite where it is through
-    hot_Q: IntArray
-    hot_worth_Q: Array
-    hot_gain_Q: Array
-    need_RQ: Array  # what hot movables need
-    gain_HQ: Array  # what they gain on a host where they lack something, 0 where they do not
-    per_short_HRQ: Array  # 1 / what they lack there
-    most_Q: Array  # room to work in
     job_P: IntArray  # slots whose features are worked out side by side
     lane_X: Array  # room for that, resource after resource
     sum_X: Array  # room for sums
+    room_H: Array  # room for sums, host by host
+    ranks: Ranks
 
 
 @lru_cache(maxsize=64)
@@ -188,6 +173,7 @@ def look_arrays(inventory: Inventory) -> LookArrays:
     thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
     threshold_HJ = inventory.capacity_HR[:, DEMAND_RESOURCES] * thresholds_J
     is_overcommit_M = np.concatenate([inventory.is_overcommit_V, np.zeros(len(inventory.sessions), dtype=np.bool_)])
+    rules, gpus = rule_arrays(inventory), gpu_arrays(inventory)
     return LookArrays(
         vm_count=inventory.vm_count,
         has_overcommit=bool(is_overcommit_M.any()),
@@ -201,17 +187,21 @@ def look_arrays(inventory: Inventory) -> LookArrays:
         threshold_HJ=threshold_HJ,
         mean_threshold_J=threshold_HJ.mean(axis=0),
         limit_RH=own(inventory.limit_HR.T),
+        least_per_core=float(1 / inventory.capacity_HR[:, CPU].max(initial=1.0)),
+        least_per_gib=float(1 / inventory.capacity_HR[:, MEMORY].max(initial=1.0)),
         order_FP=_turns(inventory.host_count),
         running_count=int(np.count_nonzero(inventory.is_on_M[: inventory.vm_count])),
         is_up_H=own(inventory.is_up_H),
         is_maintenance_H=own(inventory.is_maintenance_H),
         is_allowed_MH=own(inventory.is_allowed_MH),
         is_open_MH=own(inventory.is_allowed_MH & inventory.is_up_H),
+        is_open_everywhere_M=own(np.asarray((inventory.is_allowed_MH & inventory.is_up_H).all(axis=1))),
         is_on_M=own(inventory.is_on_M),
         choices_M=inventory.is_allowed_MH.sum(axis=1, dtype=np.int64),
         is_overcommit_M=is_overcommit_M,
-        **rule_arrays(inventory),
-        **gpu_arrays(inventory),
+        **rules,
+        **gpus,
+        has_rules_M=np.asarray((np.diff(rules["first_anti_M"]) > 0) | (gpus["profile_M"] >= 0)),
         **reservation_arrays(inventory),
         pricing=pricing_of(WorldSettings()),  # its measured constants
     )
@@ -241,7 +231,7 @@ def new_round(fixed: LookArrays) -> tuple[RoundArrays, PlanArrays, Scratch]:
         before_HJB=np.zeros((H, 2, 1 + BLOCKS)),
         swap_M=np.zeros(M),
         restart_order_M=np.full(M, -1, dtype=np.int64),
-        figure_X=np.zeros(5),
+        figure_X=np.zeros(7),
         own_M4=np.full((M, 4), np.nan),
     )
     return now, new_plan(fixed), _new_scratch(fixed)
@@ -265,28 +255,22 @@ def new_plan(fixed: LookArrays) -> PlanArrays:
 
 def _new_scratch(fixed: LookArrays) -> Scratch:
     """Buffers for the kernels' own use."""
-    (M, H), L, F = fixed.is_allowed_MH.shape, sum(FAMILY_ROWS), len(FAMILY_ROWS)
-    integers = {"heap_M": M, "slot_of_M": M, "row_L": L, "kind_L": L, "target_L": L, "hot_Q": HOT_ROWS, "job_P": LANES}
-    claims = {"is_near_H": H, "is_over_H": H, "is_left_H": H, "is_unranked_H": H, "is_ready_L": L}
+    M, H = fixed.is_allowed_MH.shape
+    integers = {"slot_of_M": M, "job_P": LANES}
+    claims = {"is_near_H": H, "is_over_H": H, "is_left_H": H, "is_unranked_H": H}
     shapes: dict[str, Any] = {
         **dict.fromkeys(("excess_HJ", "trend_HJ", "high_HJ", "peak_HJ", "over_HJ"), (H, 2)),
-        **dict.fromkeys(("slope_H", "std_H", "strain_H", "shared_H", "swapped_H", "headroom_H", "place_gain_H"), H),
-        **dict.fromkeys(("gain_M", "worth_M", "most_M", "heap_worth_M", "net_M", "strain_M"), M),
-        **dict.fromkeys(("worth_L", "last_L"), L),
-        **dict.fromkeys(("hot_worth_Q", "hot_gain_Q", "most_Q"), HOT_ROWS),
-        "need_RQ": (RESOURCES, HOT_ROWS),
-        "gain_HQ": (H, HOT_ROWS),
-        "per_short_HRQ": (H, RESOURCES, HOT_ROWS),
+        **dict.fromkeys(
+            ("slope_H", "std_H", "strain_H", "shared_H", "swapped_H", "headroom_H", "least_H", "room_H"), H
+        ),
+        **dict.fromkeys(("net_M", "strain_M"), M),
         "used_XH": (TREND_ROW + 1, H),
         "bound_XH": (BOUND_ROWS, H),
         "slack_FH": fixed.failed_FH.shape,
-        "peak_LJ": (L, 2),
-        "badness_LH": (L, H),
-        "due_F": F,
         "lane_X": LANE_ROWS * LANES,
-        "sum_X": 2 * LANES,
+        "sum_X": 8 * LANES,
     }
     made: dict[str, npt.NDArray[Any]] = {name: np.zeros(shape) for name, shape in shapes.items()}
     made |= {name: np.zeros(size, dtype=np.int64) for name, size in integers.items()}
     made |= {name: np.ones(size, dtype=np.bool_) for name, size in claims.items()}
-    return Scratch(family_FX=np.zeros((F, 4), dtype=np.int64), is_exact_LH=np.zeros((L, H), dtype=np.bool_), **made)
+    return Scratch(ranks=new_ranks(M, H, len(FAMILY_ROWS), sum(FAMILY_ROWS), HOT_ROWS, ROOM_ROWS), **made)

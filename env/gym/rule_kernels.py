@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE
+from ..model.cluster import CPU, MEMORY, STORAGE
 from ..model.compiled import inlined, inner
 from ..model.gpu_kernels import vgpus_pack
 from .look_arrays import HA, HA_KNOWN, LookArrays, PlanArrays, RoundArrays, Scratch
@@ -11,20 +11,26 @@ from .reserve_kernels import keeps_reservation
 
 @inlined
 def may_go(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scratch, m: int, target: int) -> bool:
-    """Whether the rules allow the move of m to `target`; where R7 binds, the slack must be known."""
-    for r in range(RESOURCES):
-        if not plan.used_HR[target, r] + now.demand_MR[m, r] <= fixed.limit_HR[target, r]:
-            return False
-    if not fixed.is_allowed_MH[m, target] or not fixed.is_up_H[target] or not fixed.is_on_M[m]:
+    """Whether the rules allow the move of m, which is on and placed; where R7 binds, the slack must be known."""
+    used_R, demand_R, limit_R = plan.used_HR[target], now.demand_MR[m], fixed.limit_HR[target]
+    if not (used_R[CPU] + demand_R[CPU] <= limit_R[CPU] and used_R[MEMORY] + demand_R[MEMORY] <= limit_R[MEMORY]):
         return False
-    if plan.host_of_M[m] == target or plan.host_of_M[m] == NOWHERE:
+    if not used_R[STORAGE] + demand_R[STORAGE] <= limit_R[STORAGE] or not fixed.is_open_MH[m, target]:
         return False
+    if plan.host_of_M[m] == target:
+        return False
+    if fixed.has_rules_M[m] and not _keeps_rules(fixed, plan, m, target):
+        return False
+    return plan.number_X[HA] != HA_KNOWN or keeps_reservation(fixed, now, plan, scratch, m, target)
+
+
+@inlined
+def _keeps_rules(fixed: LookArrays, plan: PlanArrays, m: int, target: int) -> bool:
+    """R4 and R6: none that m keeps away from is on the target, and its vGPU finds room there."""
     for i in range(fixed.first_anti_M[m], fixed.first_anti_M[m + 1]):
         if plan.members_HA[target, fixed.anti_rule[i]] > 0:
             return False
-    if fixed.profile_M[m] >= 0 and not finds_gpu(fixed, plan, m, target):
-        return False
-    return plan.number_X[HA] != HA_KNOWN or keeps_reservation(fixed, now, plan, scratch, m, target)
+    return fixed.profile_M[m] < 0 or finds_gpu(fixed, plan, m, target)
 
 
 @inlined

@@ -22,7 +22,7 @@ from ..world.waiting import Placer
 from .cluster_env import PLAN_LIMIT, observation_space
 from .features import features
 from .fleet import FleetCluster, FleetDay, fleet_day
-from .fleet_arrays import new_board, new_seats, sit_down
+from .fleet_arrays import TOLD, listed, new_board, new_seats, sit_down
 from .fleet_kernels import BEGIN, BOOK, FORECAST, FORESEEN, GO_ON, LIST, LOOK, PLAN, RESUME, STEP, run
 from .generator import Generator, TraceGenerator
 from .reward import REWARD_TERMS
@@ -97,8 +97,8 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         self._generator = generator if generator is not None else TraceGenerator(scenario=MIXED)
         self._slots, self._plan_limit, self._skips_quiet = slots, plan_limit, skip_quiet_rounds
         self._twin, self._world, self._placer, self._outlook = twin, world, placer, outlook
-        self.board = new_board(num_envs, slots, buffers)
-        self._owned = frozenset(buffers or {})
+        self.board, self._owned = new_board(num_envs, slots, buffers), frozenset(buffers or {})
+        self._boards = listed(self.board)
         self._episodes_per_pool, self._pool = episodes_per_pool, list[FleetDay]()
         self._rng_E = [seeding.np_random()[0] for _ in range(num_envs)]
         self._clusters = list[FleetCluster]()
@@ -139,15 +139,16 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         board = self.board
         board.action_E[:] = actions
         board.phase_E[:], board.is_new_E[:] = STEP, False
-        if run(self._seats, board, 0, self.num_envs):
+        if run(self._seats, self._boards, 0, self.num_envs):
             for e in np.flatnonzero(board.stop_E != ENDED).tolist():
                 self._serve(e)
         infos = self._infos()
-        over = np.flatnonzero(board.is_over_E)
+        over = board.is_over_E.nonzero()[0]
         if over.size:
             infos |= self._finals(over)
             rewards_E, is_over_E = board.rewards_E.copy(), board.is_over_E.copy()
             for e in over.tolist():
+                self._clusters[e].leave()
                 self._clusters[e] = self._next_cluster(e)
                 self._begin(e)
             board.rewards_E[:], board.is_over_E[:] = rewards_E, is_over_E
@@ -184,7 +185,7 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
     def _run(self, e: int, phase: int) -> None:
         """Has the kernels go on with one cluster."""
         self.board.phase_E[e] = phase
-        run(self._seats, self.board, e, e + 1)
+        run(self._seats, self._boards, e, e + 1)
 
     def _serve(self, e: int) -> None:
         """Does in Python what the kernels have stopped for, until the step of this cluster has ended."""
@@ -275,8 +276,8 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
 
     def _infos(self) -> dict[str, Any]:
         """What `ClusterEnv` tells in `info`, an array each; costs and rewards by term, shape (E, 4)."""
-        told_E = self.board.told_E.copy()
-        return {name: told_E[name] for name in told_E.dtype.names or ()}
+        told_E = self.board.told_E.view(np.uint8).copy().view(TOLD)  # faster than field by field
+        return {name: told_E[name] for name in TOLD.names or ()}
 
     def _finals(self, over: npt.NDArray[np.int64]) -> dict[str, Any]:
         """Observations and infos at the end of the days that are over, as Gymnasium wants them."""

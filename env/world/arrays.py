@@ -20,6 +20,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from ..model.cluster import CPU, RESOURCES, STORAGE, Array, BoolArray, HostState, IntArray
 from .migration import WorldSettings
@@ -142,6 +143,7 @@ class Work(NamedTuple):
     need_V: Array
     host_V: IntArray
     victim_V: IntArray
+    row_M: npt.NDArray[np.uint32]  # of `Now.load_HK`; without a sign, as that is looked up faster
 
 
 class Now(NamedTuple):
@@ -156,7 +158,7 @@ class Now(NamedTuple):
     state_H: IntArray  # `STATES`
     active_A: IntArray  # moves that run, as indices of the log, in the order of their starts
     used_THK: Float32Array  # cores, minute by minute; shape (1440, H, 2)
-    load_HK: Array  # of the minute that is played, cores
+    load_HK: Array  # of the minute that is played, cores; then that of what does not run, and of what is off
     work: Work
 
 
@@ -204,12 +206,12 @@ def start_of(episode: Episode, world: WorldSettings) -> Now:
         state_H=np.array([STATES.index(host.state) for host in inventory.hosts], dtype=np.int64),
         active_A=np.zeros(world.concurrent_migrations, dtype=np.int64),
         used_THK=np.zeros((DAY_MINUTES, inventory.host_count, 2), dtype=np.float32),
-        load_HK=np.zeros((inventory.host_count, 2)),
-        work=_work(inventory.host_count, inventory.vm_count),
+        load_HK=np.zeros((inventory.host_count + 2, 2)),
+        work=_work(inventory.host_count, inventory.vm_count, inventory.movable_count),
     )
 
 
-def _work(H: int, V: int) -> Work:
+def _work(H: int, V: int, M: int) -> Work:
     """Room for the kernels."""
     return Work(
         host_HX=np.zeros((H, 7)),
@@ -218,6 +220,7 @@ def _work(H: int, V: int) -> Work:
         need_V=np.zeros(V),
         host_V=np.zeros(V, dtype=np.int64),
         victim_V=np.zeros(V, dtype=np.int64),
+        row_M=np.zeros(M, dtype=np.uint32),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..model.cluster import TOLERANCE, IntArray
+from ..model.cluster import TOLERANCE, Array, IntArray
 from ..model.compiled import bare, inlined, kernel
 from .arrays import Day, Fate, Log, Now, Pace, Term
 from .memory_kernels import share_anew, swapped_gib
@@ -42,18 +42,16 @@ def play_on(day: Day, pace: Pace, now: Now, log: Log, end_minute: int) -> int:
         start, until = clock.minute, clock.minute + 1
         if clock.is_inside or clock.active > 0 or clock.head < clock.end:
             if not clock.is_inside:
+                find_rows(now, start, until)
                 load_of(day, pace, now, log, start)
             if not _migrate(day, pace, now, log):
                 return START
+            _meter(day, now, start)
         else:
             until = min(end_minute, max(clock.next_happening, until))
             if is_shared:
                 until = min(until, (start // day.memory_minutes + 1) * day.memory_minutes)
-            load_of(day, pace, now, log, start)
-        _meter(day, now, start)
-        for minute in range(start + 1, until):
-            load_of(day, pace, now, log, minute)
-            _meter(day, now, minute)
+            _play_quietly(day, pace, now, log, start, until)
         clock.minute = until
         _forget(now, log)
         if _is_asked(now):
@@ -72,53 +70,81 @@ def _is_asked(now: Now) -> bool:
     return clock.minute < DAY_MINUTES and (clock.is_watched or clock.minute >= clock.next_happening)
 
 
+@bare
+def _play_quietly(day: Day, pace: Pace, now: Now, log: Log, start: int, until: int) -> None:
+    """Minutes in which nothing moves and nothing happens."""
+    known = start
+    for minute in range(start, until):
+        if minute == known:
+            known = find_rows(now, minute, until)
+        load_of(day, pace, now, log, minute)
+        _meter(day, now, minute)
+
+
+@inlined
+def find_rows(now: Now, minute: int, until: int) -> int:
+    """Finds the row of `load_HK` that each movable loads; returns the minute up to which it stays there."""
+    H, V, row_M = now.state_H.size, now.ready_minute_V.size, now.work.row_M
+    for m in range(row_M.size):
+        h, ready = now.host_of_M[m], now.ready_minute_V[m] if m < V else 0
+        row_M[m] = (H if h < 0 or ready > minute else h) if now.is_on_M[m] else H + 1
+        if ready > minute and ready < until:
+            until = ready
+    return until
+
+
 @inlined
 def load_of(day: Day, pace: Pace, now: Now, log: Log, minute: int) -> None:
-    """Demand on each host in a minute as placed now, into `load_HK`; books what is on and does not run."""
-    V, at = day.configured_V.size, day.history_minutes + minute
-    load_HK, unserved = now.load_HK, 0.0
+    """Demand on each host in a minute, into `load_HK`; books what is on and does not run."""
+    load_HK, row_M = now.load_HK, now.work.row_M
+    demand_MJ, H = day.demand_NMJ[day.history_minutes + minute], now.state_H.size
     load_HK[:] = 0.0
-    for m in range(now.host_of_M.size):
-        if not now.is_on_M[m]:
-            continue
-        h = now.host_of_M[m]
-        if h < 0 or (m < V and now.ready_minute_V[m] > minute):
-            unserved += np.float64(day.demand_NMJ[at, m, 0]) + np.float64(day.demand_NMJ[at, m, 1])
-            continue
-        load_HK[h, 0] += day.demand_NMJ[at, m, 0]
-        load_HK[h, 1] += day.demand_NMJ[at, m, 1]
-    now.cost_4[UNSERVED] += unserved
+    for m in range(row_M.size):
+        row = row_M[m]
+        load_HK[row, 0] += demand_MJ[m, 0]
+        load_HK[row, 1] += demand_MJ[m, 1]
+    now.cost_4[UNSERVED] += load_HK[H, 0] + load_HK[H, 1]
     for i in range(now.clock[0].first_settling, now.clock[0].head):
         if log[i].outcome == DONE and log[i].settling_minute <= minute < log[i].settled_minute:
             h = now.host_of_M[log[i].m]
             if h >= 0:
-                load_HK[h, 1] += pace.relocalization_share * np.float64(day.demand_NMJ[at, log[i].m, 1])
+                load_HK[h, 1] += pace.relocalization_share * np.float64(demand_MJ[log[i].m, 1])
 
 
 @bare
 def _meter(day: Day, now: Now, minute: int) -> None:
     """Books a minute with the load in `load_HK`."""
-    clock, load_HK = now.clock[0], now.load_HK
-    H = load_HK.shape[0]
-    swap_H = now.work.host_HX[:, 0]
+    clock, load_HK, used_HK = now.clock[0], now.load_HK, now.used_THK[minute]
+    has_swap, swap_H, contended = day.overcommit.size > 0, now.work.host_HX[:, 0], 0
+    if has_swap:
+        _swap_into(day, now, minute, swap_H)
+    overload, unserved = now.cost_4[OVERLOAD], now.cost_4[UNSERVED]
+    for h in range(used_HK.shape[0]):
+        used_HK[h, 0], used_HK[h, 1] = load_HK[h, 0], load_HK[h, 1]
+        is_contended = has_swap and swap_H[h] > TOLERANCE
+        for k in range(2):
+            load = load_HK[h, k]
+            if load > day.threshold_HK[h, k]:
+                is_contended = True
+                overload += load - day.threshold_HK[h, k]
+                unserved += max(load - day.capacity_HK[h, k], 0.0)
+        contended += is_contended
+    now.cost_4[OVERLOAD], now.cost_4[UNSERVED] = overload, unserved
+    clock.contended_host_minutes += contended
+    clock.waiting_vm_minutes += clock.waiting
+    clock.evacuation_host_minutes += clock.to_empty
+
+
+@inlined
+def _swap_into(day: Day, now: Now, minute: int, swap_H: Array) -> None:
+    """Memory swapped out on each host, GiB; books it."""
     swap_H[:] = 0.0
     for v in day.overcommit:
         h = now.host_of_M[v]
         if now.is_on_M[v] and h >= 0 and now.ready_minute_V[v] <= minute:
             swap_H[h] += swapped_gib(day, now, v, minute)
-    for h in range(H):
-        is_contended = swap_H[h] > TOLERANCE
+    for h in range(swap_H.size):
         now.cost_4[SWAP] += swap_H[h]
-        for k in range(2):
-            now.used_THK[minute, h, k] = load_HK[h, k]
-            over_cores = load_HK[h, k] - day.threshold_HK[h, k]
-            if over_cores > 0:
-                is_contended = True
-                now.cost_4[OVERLOAD] += over_cores
-                now.cost_4[UNSERVED] += max(load_HK[h, k] - day.capacity_HK[h, k], 0.0)
-        clock.contended_host_minutes += is_contended
-    clock.waiting_vm_minutes += clock.waiting
-    clock.evacuation_host_minutes += clock.to_empty
 
 
 @bare

@@ -84,6 +84,24 @@ class TestTwins:
     def test_same_list_and_features_on_odd_clusters(self, random_cluster: RandomCluster, seed: int) -> None:
         follow(look_at(random_cluster(seed)), seed)
 
+    @settings(max_examples=40)
+    @given(seed=seeds)
+    def test_same_lists_where_a_move_changes_two_hosts(self, random_cluster: RandomCluster, seed: int) -> None:
+        view, rng = look_at(random_cluster(seed)), np.random.default_rng(seed)
+        look, plan = view.round.look, view.arrays
+        for _ in range(5):
+            listed = reference_shortlist(view)
+            kept = Shortlist(*(np.zeros(64, dtype=np.int64) for _ in range(3)), np.zeros(65, dtype=np.bool_))
+            slots = (kept.movable_K, kept.target_K, kept.kind_K, kept.mask_S)
+            if list_moves_into(look.fixed, look.now, plan, look.scratch, *slots) == ASK:
+                return
+            assert_same_list(kept, listed)
+            move = listed.move(int(rng.choice(np.flatnonzero(listed.mask_S))))
+            if move is None:
+                return
+            view = view.after(*move)
+            add_move(look.fixed, look.now, plan, *move)
+
     @settings(max_examples=25)
     @given(seed=seeds)
     def test_same_features_of_all_pairs(self, random_cluster: RandomCluster, seed: int) -> None:

@@ -10,7 +10,7 @@ from numba import njit
 from quell.env.gym.host_kernels import figures_with
 from quell.env.gym.lane_kernels import CAPACITY, HIGH, PEAK, STRAIN, THRESHOLD, WEIGHTED, work_lanes
 from quell.env.gym.look_arrays import BLOCKS, FAMILY_ROWS, LANE_ROWS, LANES, ROW_STEP, _turns
-from quell.env.gym.lowest_kernels import first_lowest, highest_of, least_of
+from quell.env.gym.lowest_kernels import first_lowest, highest_below, highest_of, least_of
 
 values = st.lists(st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0, np.inf]), max_size=40).map(
     lambda x: np.array(x, dtype=float)
@@ -23,12 +23,23 @@ def extremes(values_X: np.ndarray) -> tuple[int, float, float]:
     return first_lowest(values_X), least_of(values_X), highest_of(values_X)
 
 
+@njit
+def highest_under(values_X: np.ndarray, above: float) -> float:
+    """One more of them."""
+    return highest_below(values_X, above)
+
+
 @given(values_X=values)
 def test_lowest_and_highest_are_those_of_numpy(values_X: np.ndarray) -> None:
     at, least, highest = extremes(values_X)
     assert least == values_X.min(initial=np.inf)
     assert highest == values_X.max(initial=-np.inf)
     assert at == (int(values_X.argmin()) if np.isfinite(values_X).any() else -1)
+
+
+@given(values_X=values, above=st.sampled_from([0.0, 0.25, 3.0, np.inf]))
+def test_highest_below_a_bound(values_X: np.ndarray, above: float) -> None:
+    assert highest_under(values_X, above) == values_X[values_X < above].max(initial=0.0)
 
 
 def test_hosts_side_by_side_are_as_hosts_one_by_one() -> None:
