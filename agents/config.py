@@ -15,7 +15,8 @@ class TrainConfig:
 
     Attributes:
         seed: of everything drawn.
-        budget_seconds: wall-clock time for all of it.
+        budget_seconds: wall-clock time for all of it; where `days` and `ppo_updates` are given it decides nothing, so
+            that the same seed gives the same policy on any machine.
         device: `cpu`, `cuda`, or `auto` (cuda where there is one).
         slots: K, length of the shortlist.
         width: of the network's layers.
@@ -25,6 +26,8 @@ class TrainConfig:
         forecast_steps: optimizer steps of the forecaster, at most; 0: the policy goes without one.
         collect_share: share of the budget for collecting days.
         imitation_share: share by whose end collecting, fitting and validating must be done; PPO gets the rest.
+        hindsight: weight of what the future of a training day shows in the labels, against the lookahead's judgement,
+            0 to 1.
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
         days: days to collect at most, over all rounds; None: as many as fit the budget.
         fit_steps, batch_size, learning_rate: of the fit in each round.
@@ -47,6 +50,7 @@ class TrainConfig:
     forecast_steps: int = 16_000
     collect_share: float = 0.3
     imitation_share: float = 0.7
+    hindsight: float = 0.0
     rounds: int = 2
     days: int | None = None
     fit_steps: int = 1200
@@ -75,13 +79,15 @@ class TrainConfig:
 PRESETS: dict[str, TrainConfig] = {
     "quick": TrainConfig(budget_seconds=300, scenario=MIXED),
     "standard": TrainConfig(
-        budget_seconds=900,
+        budget_seconds=3600,
         hosts=(4, 16),
         scenario="ha",
         rounds=3,
+        days=100,
+        ppo_updates=6,
         validation_episodes=12,
         validation_hosts=12,
         validation_load=0.68,
     ),
 }
-"""Configurations by name; `standard` is that of the shipped policy."""
+"""Configurations by name; `standard` is that of the shipped policy, the same one wherever it is trained."""

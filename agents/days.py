@@ -1,4 +1,4 @@
-"""Days to learn from: played by teacher, student and chance, every decision labelled with the true worth of every slot.
+"""Days to learn from: played by their labels, student and chance, every decision with the worth of every slot.
 
 Shapes: N decisions, S slots, F and C features.
 """
@@ -6,7 +6,7 @@ Shapes: N decisions, S slots, F and C features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,15 @@ import numpy.typing as npt
 from ..baseline.ads import Ads
 from ..baseline.placement import place_with_room
 from ..env.gym.features import SCHEMA, features
-from ..env.gym.shortlist import shortlist
+from ..env.gym.shortlist import Shortlist, shortlist
 from ..env.gym.view import Outlook, PlanView, look_at
+from ..env.model.cluster import Cluster
 from ..env.world.migration import WorldSettings
 from ..env.world.simulator import Simulator
 from ..env.world.workload import Episode
+from .adviser import Adviser
 from .evacuation import evacuation_plan
-from .lookahead import LookaheadSettings
+from .lookahead import LookaheadSettings, MixedOutlook, Quantiles, Remembered
 from .teacher import Teacher
 
 
@@ -33,7 +35,7 @@ class Decisions:
         candidates: shape (N, S, F), float16 to save memory.
         context: shape (N, C).
         mask: allowed slots; shape (N, S).
-        worth: true worth of each slot, host-minutes; shape (N, S).
+        worth: of each slot, host-minutes; shape (N, S).
     """
 
     candidates: npt.NDArray[np.float16]
@@ -60,14 +62,15 @@ class Behaviour:
     """How a day of data is played.
 
     Attributes:
-        student_share: share of days the student plays, where there is one; the teacher plays the others.
+        student_share: share of days the student plays, where there is one; on others the best label is taken.
         idle_share: share of days on which nothing is moved, so that heavy contention is seen as well.
         noise: probability of a random choice instead, in half of the days.
         slots: K, length of the shortlist.
         plan_limit: moves of one plan at most.
         world: constants of migration.
-        outlook: forecasts demand of the hour to come; None: the last hour stands for it.
+        forecaster: what player and adviser look ahead with; None: the last hour stands for what is to come.
         charge: core-minutes that each move must bring besides its price, so that the student learns to hold back.
+        hindsight: weight of what the future shows a slot to be worth, against what the adviser holds it to be.
     """
 
     student_share: float = 0.5
@@ -76,8 +79,51 @@ class Behaviour:
     slots: int = 64
     plan_limit: int = 8
     world: WorldSettings = WorldSettings()
-    outlook: Outlook | None = None
+    forecaster: Quantiles | None = None
     charge: float = LookaheadSettings.charge
+    hindsight: float = 0.0
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """What the policy sees of the hour to come, in training as when it is served."""
+        return None if self.forecaster is None else MixedOutlook(self.forecaster)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What the slots of a decision are worth: by the future, by the adviser, or between the two.
+
+    Attributes:
+        teacher: knows the future; None where it has no weight.
+        adviser: knows what the student knows; None where it has no weight.
+        hindsight: weight of the teacher.
+    """
+
+    teacher: Teacher | None
+    adviser: Adviser | None
+    hindsight: float
+
+    @staticmethod
+    def at(episode: Episode, minute: int, cluster: Cluster, view: PlanView, behaviour: Behaviour) -> Labels:
+        """Those of a round that starts with this view."""
+        weight, world, charge = behaviour.hindsight, behaviour.world, behaviour.charge
+        teacher = Teacher.at(episode, minute, view, world, charge=charge) if weight > 0 else None
+        settings = LookaheadSettings(charge=charge)
+        adviser = Adviser.at(cluster, view, behaviour.forecaster, world, settings) if weight < 1 else None
+        return Labels(teacher, adviser, weight)
+
+    def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
+        """Worth of each slot, host-minutes; shape (S,)."""
+        worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
+        for weight, guide in ((self.hindsight, self.teacher), (1 - self.hindsight, self.adviser)):
+            if guide is not None:
+                worth_S += np.float32(weight) * guide.worth_S(listed)
+        return worth_S
+
+    def after(self, m: int, target: int) -> Labels:
+        """Those once the plan also has this move."""
+        teacher = self.teacher and self.teacher.after(m, target)
+        return replace(self, teacher=teacher, adviser=self.adviser and self.adviser.after(m, target))
 
 
 Scores = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -94,7 +140,7 @@ class _Seen(NamedTuple):
 
 
 def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng: np.random.Generator) -> Decisions:
-    """One day by one kind of player, every decision labelled by the teacher.
+    """One day by one kind of player, every decision labelled.
 
     Rounds in which the rules empty a host are none of the policy's, so they bring no decisions.
     """
@@ -110,16 +156,19 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
             slot = int(rng.choice(np.flatnonzero(seen.mask_S)))
         return 0 if is_idle else slot
 
+    if behaviour.forecaster is not None:  # asked twice each round: for the policy's outlook, and for the labels
+        behaviour = replace(behaviour, forecaster=Remembered(behaviour.forecaster))
+    outlook = behaviour.outlook
     simulator, rules = Simulator(episode, behaviour.world, place_with_room), Ads()
     found: list[_Seen] = []
     while not simulator.is_done:
         if not simulator.is_busy:
             cluster = simulator.cluster()
-            view = look_at(cluster, forecast_MJB=behaviour.outlook(cluster) if behaviour.outlook else None)
+            view = look_at(cluster, forecast_MJB=outlook(cluster) if outlook else None)
             plan = None if is_idle else evacuation_plan(cluster, view.state, rules)
             if plan is None:
-                teacher = Teacher.at(episode, simulator.minute, view, behaviour.world, charge=behaviour.charge)
-                view, decided = _decide(view, teacher, behaviour, choose)
+                labels = Labels.at(episode, simulator.minute, cluster, view, behaviour)
+                view, decided = _decide(view, labels, behaviour, choose)
                 found += decided
                 plan = view.plan("data")
             simulator.execute(plan)
@@ -128,7 +177,7 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
 
 
 def _decide(
-    view: PlanView, teacher: Teacher, behaviour: Behaviour, choose: Callable[[_Seen], int]
+    view: PlanView, labels: Labels, behaviour: Behaviour, choose: Callable[[_Seen], int]
 ) -> tuple[PlanView, list[_Seen]]:
     """The cluster after the moves chosen in one round, and the decisions met on the way."""
     found: list[_Seen] = []
@@ -136,12 +185,12 @@ def _decide(
         listed = shortlist(view, behaviour.slots)
         if listed.is_empty:
             break
-        seen = _Seen(*features(view, listed), listed.mask_S, teacher.worth_S(listed))
+        seen = _Seen(*features(view, listed), listed.mask_S, labels.worth_S(listed))
         found.append(seen._replace(candidates_SF=seen.candidates_SF.astype(np.float16)))
         move = listed.move(choose(seen))
         if move is None:
             break
-        view, teacher = view.after(*move), teacher.after(*move)
+        view, labels = view.after(*move), labels.after(*move)
     return view, found
 
 

@@ -11,7 +11,8 @@ and Q levels of the forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -125,24 +126,24 @@ class Lookahead:
 
     def deeds(self, first: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int]]:
         """The moves that are worth their price, after some moves that are taken already; (m, target) in order."""
-        state, foresight = self._after(first)
-        asked = self.settings
+        start, asked = self.after_all(first), self.settings
         limits = WorthLimits(asked.moves - len(first), asked.least_worth, asked.with_pairs)
-        chosen = choose_deeds(state, foresight, self.price_M, limits, frozenset(m for m, _ in first))
+        chosen = choose_deeds(start.state, start.foresight, self.price_M, limits, frozenset(m for m, _ in first))
         return [*first, *((choice.m, choice.target) for choice in chosen)]
 
     def worth(self, moves: Sequence[tuple[int, int]]) -> float:
         """What a plan wins in the hour to come net of its price, core-minutes."""
-        _, foresight = self._after(moves)
+        foresight = self.after_all(moves).foresight
         relief = float(self.foresight.host_cost_H().sum() - foresight.host_cost_H().sum())
         return relief - float(sum(self.price_M[m] for m, _ in moves))
 
-    def _after(self, moves: Sequence[tuple[int, int]]) -> tuple[State, Foresight]:
-        """The cluster once these moves are made."""
-        state, foresight = self.state, self.foresight
-        for m, target in moves:
-            state, foresight = state.moved(m, target), foresight.moved(m, target)
-        return state, foresight
+    def after(self, m: int, target: int) -> Lookahead:
+        """The same once a move is made."""
+        return replace(self, state=self.state.moved(m, target), foresight=self.foresight.moved(m, target))
+
+    def after_all(self, moves: Sequence[tuple[int, int]]) -> Lookahead:
+        """The same once these moves are made."""
+        return reduce(lambda ahead, move: ahead.after(*move), moves, self)
 
 
 def scenarios(

@@ -1,9 +1,11 @@
 """Training a policy within a time budget: imitation of the teacher, then MaskablePPO, the better one by validation.
 
     forecast   the forecaster, on the demand of the training part
-    collect    days of the training part, labelled by the clairvoyant teacher; first its own, then those of the student
+    collect    days of the training part, labelled by what the lookahead holds every move to be worth (`adviser.py`),
+               by its true worth (`teacher.py`), or between the two; first its own days, then those of the student
     fit        the scorer learns to choose what is worth most
-    validate   the policy, served with its forecaster, on fixed days of the validation part, by the true simulated cost
+    validate   the policy alone, by the true simulated cost of fixed days of the validation part: the search that it is
+               served with would hide what it has learned
     improve    MaskablePPO on the env, rewards against a do-nothing twin; the critic is fitted alone first, steps are
                small, and validation after every few updates decides what is kept
 
@@ -35,10 +37,12 @@ from .forecaster import Forecaster
 from .imitation import Collector, fit
 from .lookahead import MixedOutlook
 from .network import CandidateScorer
+from .planner import Proposal
 from .reinforce import improve
 from .validation import Validation
 
 Curve = list[tuple[float, float]]
+SERVED_VALIDATIONS = 3  # times a validation of the policy alone that one with search and lookahead takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +126,12 @@ class _Training:
         self.validation.prepare()
         self._forecast()
         scorer = CandidateScorer(len(SCHEMA.candidate), len(SCHEMA.context), self.config.width).to(self.device)
-        decisions = self._imitate(scorer)
-        self._improve(decisions)
+        self._imitate(scorer)
+        self._improve()
         assert self.best is not None  # imitation is validated at least once
+        self.observer.phase("validation", "the best policy as it is served, with search and lookahead")
+        served_ratio, _ = self.validation.cost_ratio(self.best.scorer, self.served, tuple(Proposal))
+        self.metrics["served_cost_ratio"] = served_ratio
         self.metrics["train_seconds"] = time.monotonic() - self.started
         metrics = {**self.best.metrics, **self.metrics}
         return TrainedPolicy(self.best.scorer, self.config, metrics, self.curves, self.forecaster)
@@ -144,19 +151,14 @@ class _Training:
         self._log({name: value for name, value in self.metrics.items() if name.startswith("forecast")}, 0)
         self._tick()
 
-    @property
-    def outlook(self) -> MixedOutlook | None:
-        """What the policy sees of the hour to come, in training as when it is served."""
-        return None if self.served is None else MixedOutlook(self.served)
-
-    def _imitate(self, scorer: CandidateScorer) -> Decisions:
-        """Collects and fits, round by round; returns the data."""
+    def _imitate(self, scorer: CandidateScorer) -> None:
+        """Collects and fits, round by round."""
         config, parts, seeds = self.config, [], _seeds(self.config.seed)
-        behaviour = Behaviour(slots=config.slots, outlook=self.outlook)
+        behaviour = Behaviour(slots=config.slots, forecaster=self.served, hindsight=config.hindsight)
         with Collector(self.generator, behaviour, config.workers) as collector:
             for n in range(config.rounds):
                 student = None if n == 0 else copy.deepcopy(scorer).cpu()
-                who = "the teacher" if student is None else "teacher and student"
+                who = "their labels" if student is None else "labels and student"
                 self.observer.phase("collect", f"days of the training part, played by {who}")
                 parts += self._collect(collector, seeds, student, n)
                 decisions = Decisions.joined(parts)
@@ -172,7 +174,6 @@ class _Training:
                 self._fit(scorer, decisions, n)
                 self._validate(scorer, is_ppo=False)
         self.metrics |= {"imitation/days": float(len(parts)), "imitation/decisions": float(len(decisions))}
-        return decisions
 
     def _collect(
         self, collector: Collector, seeds: Iterator[int], student: CandidateScorer | None, n: int
@@ -214,16 +215,17 @@ class _Training:
             on_step=on_step,
         )
 
-    def _improve(self, decisions: Decisions) -> None:
+    def _improve(self) -> None:
         """PPO from the best policy so far, for what is left of the budget."""
         assert self.best is not None
         left = self.started + self.config.budget_seconds - time.monotonic()
-        if self.config.ppo_updates == 0 or (self.config.ppo_updates is None and left < self.validation.seconds * 2):
+        if self.config.ppo_updates == 0 or self._is_time_up():
             return
         self.observer.phase("improve", f"MaskablePPO, {max(left, 0):.0f} s left")
         imitation_ratio = self.best_ratio
+        outlook = None if self.served is None else MixedOutlook(self.served)
         for update, (scorer, figures) in enumerate(
-            improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up, self.outlook)
+            improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up, outlook)
         ):
             self._log({f"ppo/{name}": value for name, value in figures.items()}, update)
             for name in ("step_reward", "divergence_kl"):
@@ -234,10 +236,11 @@ class _Training:
         self.metrics["ppo_gain_percent"] = 100 * (1 - self.best_ratio / imitation_ratio)
 
     def _is_time_up(self) -> bool:
-        """Whether there is no time for another update and its validation."""
+        """Whether there is no time for another update, its validation and that of what is served."""
         if self.config.ppo_updates is not None:
             return False
-        return time.monotonic() + self.validation.seconds > self.started + self.config.budget_seconds
+        needed = self.validation.seconds * (1 + SERVED_VALIDATIONS)
+        return time.monotonic() + needed > self.started + self.config.budget_seconds
 
     def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> None:
         """The cost on the validation days; the best policy is kept."""

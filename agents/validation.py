@@ -1,4 +1,4 @@
-"""How good a policy is: the true simulated cost of fixed days of the validation part, served as it will be."""
+"""How good a policy is: the true simulated cost of fixed days of the validation part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .days import Scores
 from .forecaster import Forecaster
 from .imitation import scores_of
 from .network import CandidateScorer
-from .planner import LearnedPlanner
+from .planner import LearnedPlanner, Proposal
 
 SEED = 7_000_000  # of the validation days: the same ones for every training
 
@@ -64,11 +64,22 @@ class Validation:
         """Meters the days with nothing done."""
         self._nothing = float(np.sum([run_episode(e, Nothing()).costs.total for e in self._episodes]))
 
-    def cost_ratio(self, scorer: CandidateScorer, forecaster: Forecaster | None = None) -> tuple[float, float]:
-        """Cost of all days under the planner that serves the scorer as a share of doing nothing; GiB moved a day."""
+    def cost_ratio(
+        self,
+        scorer: CandidateScorer,
+        forecaster: Forecaster | None = None,
+        proposals: tuple[Proposal, ...] = (Proposal.POLICY,),
+    ) -> tuple[float, float]:
+        """Cost of all days under the scorer as a planner, as a share of doing nothing; and GiB moved a day.
+
+        Args:
+            scorer: the policy.
+            forecaster: what it looks ahead with.
+            proposals: the plans to choose from; by default the policy's own, taken as they are.
+        """
         started = time.monotonic()
         device = next(scorer.parameters()).device
-        planner = LearnedPlanner(Trainee(scores_of(scorer.cpu()), self._slots, forecaster))
+        planner = LearnedPlanner(Trainee(scores_of(scorer.cpu()), self._slots, forecaster), proposals=proposals)
         results = [run_episode(episode, planner, placer=place_with_room) for episode in self._episodes]
         scorer.to(device)
         self.seconds = time.monotonic() - started

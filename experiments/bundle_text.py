@@ -91,7 +91,9 @@ def _validation(metrics: Mapping[str, Any]) -> str:
     if not isinstance(ratio, int | float) or not isinstance(moved, int | float):
         return UNKNOWN
     phase = "MaskablePPO" if metrics.get("best_is_from_ppo") else "imitation"
-    return f"{100 * ratio:.1f} % of the cost of doing nothing, {moved:,.0f} GiB moved a day; the best is from {phase}"
+    text = f"{100 * ratio:.1f} % of the cost of doing nothing, {moved:,.0f} GiB moved a day; the best is from {phase}"
+    served = metrics.get("served_cost_ratio")  # since policies are judged without the search
+    return f"the policy alone {text}; as it is served {100 * served:.1f} %" if isinstance(served, float) else text
 
 
 def _forecaster(fields: ForecasterFields) -> str:

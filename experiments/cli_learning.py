@@ -28,9 +28,14 @@ from .cli_options import (
 
 def train(
     workload: Workload = "synthetic",
-    preset: Annotated[str, typer.Option(help="quick (5 minutes), or standard (15), as the shipped policy.")] = "quick",
+    preset: Annotated[
+        str, typer.Option(help="quick (5 minutes), or standard (within the hour), as the shipped policy.")
+    ] = "quick",
     budget_minutes: Annotated[
-        float | None, typer.Option(min=0.1, max=10_080, help="Time for training; by default the preset's.")
+        float | None,
+        typer.Option(
+            min=0.1, max=10_080, help="Time for training, instead of the preset's time or number of days and updates."
+        ),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="As for simulate; by default the preset's: mixed for quick, ha for standard.")

@@ -150,9 +150,10 @@ class TrainCommand:
             raise QuellError(f"--device {self.device}: it must be one of {', '.join(DEVICES)}")
         if self.preset not in PRESETS:
             raise QuellError(f"--preset {self.preset}: it must be one of {', '.join(PRESETS)}")
-        config = replace(PRESETS[self.preset], seed=self.seed, device=self.device, **settings_of(self.settings))
-        if self.budget_minutes is not None:
-            config = replace(config, budget_seconds=self.budget_minutes * 60)
+        config = replace(PRESETS[self.preset], seed=self.seed, device=self.device)
+        if self.budget_minutes is not None:  # then the time decides, not a number of days and updates
+            config = replace(config, budget_seconds=self.budget_minutes * 60, days=None, ppo_updates=None)
+        config = replace(config, **settings_of(self.settings))
         return config if self.scenario is None else replace(config, scenario=self.scenario)
 
     def origin(self) -> dict[str, Any]:

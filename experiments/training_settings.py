@@ -42,6 +42,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "forecast_steps": Range(0, 1_000_000),
         "collect_share": SHARE,
         "imitation_share": SHARE,
+        "hindsight": SHARE,
         "rounds": Range(1, 100),
         "days": COUNT,
         "fit_steps": COUNT,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from quell.agents.teacher import Teacher
 from quell.env.gym.generator import ToyGenerator
-from quell.env.gym.shortlist import Kind, Shortlist, shortlist
+from quell.env.gym.shortlist import shortlist
 from quell.env.gym.view import look_at
 from quell.env.model.cluster import read_only
 from quell.env.model.plan import Plan, Status, moves_of
@@ -24,20 +24,11 @@ from quell.env.world.simulator import Simulator
 from quell.env.world.synthetic import synthetic_trace
 from quell.env.world.traces import part
 from quell.env.world.workload import ClusterSpec, Episode, build_episode
+from tests.agents.offers import offer
 from tests.env.world.episodes import squeezed_episode
 
 INSTANT = WorldSettings(base_seconds=0, seconds_per_gib=0, relocalization_share=0)  # moves without duration
 PART = part(synthetic_trace(0), "train")
-
-
-def offer(*moves: tuple[int, int], slots: int = 4) -> Shortlist:
-    """A shortlist with exactly these moves."""
-    movable_K, target_K, kind_K = np.full(slots, -1), np.full(slots, -1), np.full(slots, int(Kind.NONE))
-    mask_S = np.zeros(slots + 1, dtype=np.bool_)
-    mask_S[: len(moves) + 1] = True
-    for k, (m, target) in enumerate(moves):
-        movable_K[k], target_K[k], kind_K[k] = m, target, int(Kind.RELIEF)
-    return Shortlist(movable_K, target_K, kind_K, mask_S)
 
 
 def toy() -> Episode:

@@ -197,7 +197,7 @@ def tiny() -> tuple[Recorder, TrainedPolicy]:
 class TestTraining:
     def test_it_tells_what_it_does_and_keeps_the_best(self, tiny: tuple[Recorder, TrainedPolicy]) -> None:
         recorder, policy = tiny
-        assert recorder.phases == ["validation", "collect", "fit", "collect", "fit", "improve"]
+        assert recorder.phases == ["validation", "collect", "fit", "collect", "fit", "improve", "validation"]
         assert recorder.policies
         best = recorder.policies[-1]
         assert all(th.equal(a, b) for a, b in zip(best.scorer.parameters(), policy.scorer.parameters(), strict=True))

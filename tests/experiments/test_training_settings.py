@@ -80,3 +80,11 @@ def test_a_command_sets_what_is_asked_and_leaves_the_rest_as_the_preset_has_it()
     assert command.config() == replace(PRESETS["standard"], ppo_updates=0, hosts=(4, 8))
     assert command.origin() == {"preset": "standard", "set": ["ppo_updates", "hosts"]}
     assert COMMAND.config() == PRESETS["standard"]
+
+
+def test_where_a_budget_is_given_time_decides_unless_a_number_is_set() -> None:
+    timed = replace(COMMAND, budget_minutes=6.0).config()
+    assert (timed.budget_seconds, timed.days, timed.ppo_updates) == (360.0, None, None)
+    counted = replace(COMMAND, budget_minutes=6.0, settings=("days=7",)).config()
+    assert (counted.days, counted.ppo_updates) == (7, None)
+    assert PRESETS["standard"].days is not None and PRESETS["standard"].ppo_updates is not None

@@ -1,0 +1,80 @@
+"""The adviser: what the lookahead holds every move on the shortlist to be worth, to learn from.
+
+It knows no more than the student: telemetry and forecast. Labels by the future of training days (`teacher.py`) teach
+the habits of the VMs in them as well, of which there are some 280; policies that learned from the adviser alone did
+better on VMs they had never seen (see `agents/README.md`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..baseline.worth_search import WorthLimits, choose_deeds
+from ..env.gym.shortlist import Shortlist
+from ..env.gym.view import PlanView
+from ..env.model.cluster import CPU, Cluster
+from ..env.world.migration import WorldSettings
+from .lookahead import Lookahead, LookaheadSettings, Quantiles
+
+ONE_DEED = WorthLimits(moves=2)  # a single move or a pair
+
+
+@dataclass(frozen=True, eq=False)
+class Adviser:
+    """The worth of moves by what can be known now; follows a plan as it grows.
+
+    Attributes:
+        ahead: the hour to come in scenarios, everything where the plan so far puts it.
+        host_cores: mean CPU capacity of a host: the unit of worth.
+        settled: movables that the plan has moved.
+    """
+
+    ahead: Lookahead
+    host_cores: float
+    settled: frozenset[int] = frozenset()
+
+    @staticmethod
+    def at(
+        cluster: Cluster,
+        view: PlanView,
+        forecaster: Quantiles | None,
+        world: WorldSettings,
+        settings: LookaheadSettings | None = None,
+    ) -> Adviser:
+        """The adviser for a round that starts with this view.
+
+        Args:
+            cluster: what telemetry shows.
+            view: the same, before any move.
+            forecaster: what to look ahead with; None: the last hour.
+            world: constants of migration.
+            settings: how moves are judged; default: as when the policy is served.
+        """
+        ahead = Lookahead.at(cluster, view.state, forecaster, settings or LookaheadSettings(), world)
+        return Adviser(ahead, float(cluster.inventory.capacity_HR[:, CPU].mean()))
+
+    def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
+        """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,).
+
+        The first move of the best swap or pair that makes room is worth the whole of it: by itself it may lose, and
+        once it is made, the second one shows what it wins.
+        """
+        worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
+        slots = np.flatnonzero(listed.mask_S[1:])
+        if not slots.size:
+            return worth_S
+        movables, targets = listed.movable_K[slots], listed.target_K[slots]
+        net = self.ahead.foresight.relief(movables, targets) - self.ahead.price_M[movables]
+        worth_S[slots + 1] = net / self.host_cores
+        deed = choose_deeds(self.ahead.state, self.ahead.foresight, self.ahead.price_M, ONE_DEED, self.settled)
+        if len(deed) > 1:
+            first = slots[(movables == deed[0].m) & (targets == deed[0].target)] + 1
+            worth_S[first] = np.maximum(worth_S[first], deed[0].worth / self.host_cores)
+        return worth_S
+
+    def after(self, m: int, target: int) -> Adviser:
+        """The adviser once the plan also has this move."""
+        return Adviser(self.ahead.after(m, target), self.host_cores, self.settled | {m})
