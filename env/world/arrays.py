@@ -28,7 +28,7 @@ from .trace import Float32Array
 from .workload import DAY_MINUTES, Episode
 
 NEVER = 1 << 40  # a minute that does not come
-TELEMETRY_MINUTES = 120  # what `Episode.cluster_at` shows of the past
+TELEMETRY_MINUTES = DAY_MINUTES  # what `Episode.cluster_at` shows of the past at most
 
 CLOCK = np.dtype(
     [

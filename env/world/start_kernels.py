@@ -20,7 +20,11 @@ NO, YES, ASK = 0, 1, 2
 
 @bare
 def trend(demand_NMJ: Float32Array, sorted_T: Float32Array, m: int, j: int, first: int, end: int) -> float:
-    """Median demand of minutes `first` to `end`, as `trend_estimate` has it of float32; `sorted_T` is room."""
+    """Median demand of minutes `first` to `end`, as `trend_estimate` has it of float32; `sorted_T` is room.
+
+    What lies before the first minute that is known is left out.
+    """
+    first = max(first, 0)
     count = end - first
     for t in range(count):
         value = demand_NMJ[first + t, m, j]
