@@ -1,9 +1,9 @@
-"""Learning from the teacher: days are played in worker processes, and the scorer learns to choose what is worth most.
+"""Learning from labels: days are played in worker processes, and the scorer learns to choose what is worth most.
 
 The loss is the expected worth of the scorer's choice, exact because all slots are labelled, with a little entropy: a
-policy gradient without noise. Of what the teacher's choices win on unseen days, students of the same 40,000 decisions
-realised 56 % by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a softmax
-over worths.
+policy gradient without noise. Of what the clairvoyant teacher's choices win on unseen days, students of 40,000 of its
+decisions realised 56 % by it, 55 % by regression to the worth (squared error), 53 % (Huber) and 46 % by imitating a
+softmax over worths.
 """
 
 from __future__ import annotations

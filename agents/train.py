@@ -1,4 +1,4 @@
-"""Training a policy within a time budget: imitation of the teacher, then MaskablePPO, the better one by validation.
+"""Training a policy within a time budget: imitation, then MaskablePPO, the better one by validation.
 
     forecast   the forecaster, on the demand of the training part
     collect    days of the training part, labelled by what the lookahead holds every move to be worth (`adviser.py`),
