@@ -134,8 +134,8 @@ class TestPlayedDays:
         decisions = Decisions.joined(days)
         assert len(decisions) == sum(len(day) for day in days) > 0
         assert (decisions.worth[:, 0] == 0).all() and (decisions.worth[~decisions.mask] == 0).all()
-        # At midnight an hour of one core is avoided; 8 GiB and the cores the copy keeps busy count one and a half times,
-        # and there is the charge of 20.
+        # At midnight an hour of one core is avoided; 8 GiB and the cores the copy keeps busy count one and a half
+        # times, and there is the charge of 20.
         best_worth = decisions.worth[0].max()
         assert 2.6 < best_worth < 2.8
 
