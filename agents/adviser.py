@@ -19,7 +19,7 @@ from ..env.model.cluster import CPU, Cluster
 from ..env.world.migration import WorldSettings
 from .lookahead import Lookahead, LookaheadSettings, Quantiles
 
-ONE_DEED = WorthLimits(moves=2)  # a single move or a pair
+ONE_DEED = WorthLimits(moves=2, deeds=1)  # a single move or a pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,8 @@ class Adviser:
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,).
 
-        The first move of the best swap or pair that makes room is worth the whole of it: by itself it may lose, and
-        once it is made, the second one shows what it wins.
+        Where a swap or a pair that makes room is worth more than any single move, its first move is worth the whole of
+        it: by itself it may lose, and once it is made, the second one shows what it wins.
         """
         worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
         slots = np.flatnonzero(listed.mask_S[1:])

@@ -129,9 +129,11 @@ class _Training:
         self._imitate(scorer)
         self._improve()
         assert self.best is not None  # imitation is validated at least once
-        self.observer.phase("validation", "the best policy as it is served, with search and lookahead")
-        served_ratio, _ = self.validation.cost_ratio(self.best.scorer, self.served, tuple(Proposal))
-        self.metrics["served_cost_ratio"] = served_ratio
+        if not self._lacks_time(SERVED_VALIDATIONS):
+            self.observer.phase("validation", "the best policy as it is served, with search and lookahead")
+            served_ratio, _ = self.validation.cost_ratio(self.best.scorer, self.served, tuple(Proposal))
+            self.metrics["served_cost_ratio"] = served_ratio
+            self._tick()
         self.metrics["train_seconds"] = time.monotonic() - self.started
         metrics = {**self.best.metrics, **self.metrics}
         return TrainedPolicy(self.best.scorer, self.config, metrics, self.curves, self.forecaster)
@@ -218,10 +220,11 @@ class _Training:
     def _improve(self) -> None:
         """PPO from the best policy so far, for what is left of the budget."""
         assert self.best is not None
-        left = self.started + self.config.budget_seconds - time.monotonic()
+        left, updates = self.started + self.config.budget_seconds - time.monotonic(), self.config.ppo_updates
         if self.config.ppo_updates == 0 or self._is_time_up():
             return
-        self.observer.phase("improve", f"MaskablePPO, {max(left, 0):.0f} s left")
+        told = f"{max(left, 0):.0f} s left" if updates is None else f"{updates} updates"
+        self.observer.phase("improve", f"MaskablePPO, {told}")
         imitation_ratio = self.best_ratio
         outlook = None if self.served is None else MixedOutlook(self.served)
         for update, (scorer, figures) in enumerate(
@@ -237,9 +240,13 @@ class _Training:
 
     def _is_time_up(self) -> bool:
         """Whether there is no time for another update, its validation and that of what is served."""
+        return self._lacks_time(1 + SERVED_VALIDATIONS)
+
+    def _lacks_time(self, validations: int) -> bool:
+        """Whether there is no time for so many validations; there always is where a number of updates decides."""
         if self.config.ppo_updates is not None:
             return False
-        needed = self.validation.seconds * (1 + SERVED_VALIDATIONS)
+        needed = self.validation.seconds * validations
         return time.monotonic() + needed > self.started + self.config.budget_seconds
 
     def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> None:

@@ -49,11 +49,13 @@ class WorthLimits:
         moves: of one plan at most.
         least_worth: core-minutes that a deed must win.
         with_pairs: whether it looks for swaps and for room as well.
+        deeds: of one plan at most.
     """
 
     moves: int = PLAN_LIMIT
     least_worth: float = LEAST_WORTH
     with_pairs: bool = True
+    deeds: int = PLAN_LIMIT
 
 
 def choose_deeds(
@@ -77,7 +79,8 @@ def choose_deeds(
     is_free_M[list(settled)] = False
     is_ha_enforced = is_ha_binding(state)
     chosen: list[Choice] = []
-    while len(chosen) < limits.moves and (state.host_of_M != NOWHERE).any():
+    deeds = 0
+    while deeds < limits.deeds and len(chosen) < limits.moves and (state.host_of_M != NOWHERE).any():
         is_leaving_M, is_costly_M = sources(state, is_free_M, foresight.host_cost_H() > 0)
         must_leave = _deed(state, foresight, price_M, is_leaving_M, is_free_M, is_ha_enforced, -np.inf)
         is_pair_short = len(chosen) + 2 <= limits.moves
@@ -97,6 +100,7 @@ def choose_deeds(
             state, foresight = state.moved(choice.m, choice.target), foresight.moved(choice.m, choice.target)
             is_free_M[choice.m] = False  # once a plan
         chosen += deed
+        deeds += 1
     return chosen
 
 

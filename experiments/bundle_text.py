@@ -56,7 +56,7 @@ def _rows(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
     made_by = f"Quell {manifest.quell_version}, commit {commit[:SHOWN_DIGITS]}{dash}{state}"
     yield "made", f"{manifest.created} by {made_by}"
     yield "training", _training(manifest.training, manifest.metrics)
-    yield "validation", _validation(manifest.metrics)
+    yield "validation", _validation(manifest.training, manifest.metrics)
     yield "forecaster", "none" if manifest.forecaster is None else _forecaster(manifest.forecaster)
     suites = suites_of(manifest, path)
     for name, figures in suites.items():
@@ -68,12 +68,10 @@ def _rows(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
 
 def _training(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """Preset, seed, budget, workload, and what was set beside the preset."""
-    budget = training.get("budget_seconds")
-    minutes = f"{budget / 60:g} minutes" if isinstance(budget, int | float) else UNKNOWN
     told = {
         "preset": training.get("preset", UNKNOWN),
         "seed": training.get("seed", UNKNOWN),
-        "budget": minutes,
+        "budget": _budget(training),
         "device": training.get("device", UNKNOWN),
         "workload": metrics.get("workload", UNKNOWN),
         "scenario": training.get("scenario", UNKNOWN),
@@ -85,15 +83,25 @@ def _training(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     return f"{text}; interrupted before its end" if metrics.get("interrupted") else text
 
 
-def _validation(metrics: Mapping[str, Any]) -> str:
+def _budget(training: Mapping[str, Any]) -> str:
+    """What decided how long the training took."""
+    days, updates, seconds = (training.get(name) for name in ("days", "ppo_updates", "budget_seconds"))
+    if isinstance(days, int) and isinstance(updates, int):
+        return f"{days} days and {updates} updates"
+    return f"{seconds / 60:g} minutes" if isinstance(seconds, int | float) else UNKNOWN
+
+
+def _validation(training: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """How the policy did on the days it was chosen by."""
     ratio, moved = metrics.get("validation_cost_ratio"), metrics.get("validation_moved_gib")
     if not isinstance(ratio, int | float) or not isinstance(moved, int | float):
         return UNKNOWN
     phase = "MaskablePPO" if metrics.get("best_is_from_ppo") else "imitation"
     text = f"{100 * ratio:.1f} % of the cost of doing nothing, {moved:,.0f} GiB moved a day; the best is from {phase}"
-    served = metrics.get("served_cost_ratio")  # since policies are judged without the search
-    return f"the policy alone {text}; as it is served {100 * served:.1f} %" if isinstance(served, float) else text
+    if "hindsight" not in training:  # of the time when policies were judged as they are served
+        return text
+    served = metrics.get("served_cost_ratio")
+    return f"the policy alone {text}" + (f"; as it is served {100 * served:.1f} %" if isinstance(served, float) else "")
 
 
 def _forecaster(fields: ForecasterFields) -> str:

@@ -29,7 +29,7 @@ from .cli_options import (
 def train(
     workload: Workload = "synthetic",
     preset: Annotated[
-        str, typer.Option(help="quick (5 minutes), or standard (within the hour), as the shipped policy.")
+        str, typer.Option(help="quick (5 minutes), or standard (99 days and 6 updates of PPO).")
     ] = "quick",
     budget_minutes: Annotated[
         float | None,

@@ -27,12 +27,18 @@ def trend(demand_NMJ: Float32Array, sorted_T: Float32Array, m: int, j: int, firs
     first = max(first, 0)
     count = end - first
     for t in range(count):
-        value = demand_NMJ[first + t, m, j]
-        i = t
-        while i > 0 and sorted_T[i - 1] > value:
-            sorted_T[i] = sorted_T[i - 1]
-            i -= 1
-        sorted_T[i] = value
+        sorted_T[t] = demand_NMJ[first + t, m, j]
+    gap = 1
+    while gap < count // 8:  # Shell's sort; for short windows plain insertion
+        gap = 3 * gap + 1
+    while gap > 0:
+        for t in range(gap, count):
+            value, i = sorted_T[t], t
+            while i >= gap and sorted_T[i - gap] > value:
+                sorted_T[i] = sorted_T[i - gap]
+                i -= gap
+            sorted_T[i] = value
+        gap //= 3
     middle = count // 2
     if count % 2:
         return np.float64(sorted_T[middle])

@@ -91,7 +91,8 @@ class TestTwins:
         look, plan = view.round.look, view.arrays
         for _ in range(5):
             listed = reference_shortlist(view)
-            kept = Shortlist(*(np.zeros(64, dtype=np.int64) for _ in range(3)), np.zeros(65, dtype=np.bool_))
+            none_K = np.zeros(64, dtype=np.int64)
+            kept = Shortlist(none_K, none_K.copy(), none_K.copy(), np.zeros(65, dtype=np.bool_))
             slots = (kept.movable_K, kept.target_K, kept.kind_K, kept.mask_S)
             if list_moves_into(look.fixed, look.now, plan, look.scratch, *slots) == ASK:
                 return

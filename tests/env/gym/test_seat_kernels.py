@@ -16,7 +16,7 @@ from quell.env.model.compiled import bare, kernel
 class Row(NamedTuple):
     """Fields of several types."""
 
-    count: int
+    number: int
     is_big: bool
     values: np.ndarray
     pair: tuple[np.ndarray, float]
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 def sum_at(rows: List, i: int) -> float:
     """Everything in a row, added up."""
     row = seat_at(rows, i)
-    return row.count + row.is_big + row.values.sum() + row.pair[0][0] * row.pair[1]
+    return row.number + row.is_big + row.values.sum() + row.pair[0][0] * row.pair[1]
 
 
 @kernel

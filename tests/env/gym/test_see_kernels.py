@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from quell.env.gym.generator import TraceGenerator
+from quell.env.gym.look_arrays import HA
 from quell.env.gym.see_kernels import NOTHING_SEEN
 from quell.env.gym.vector_env import ClusterVectorEnv
 from quell.env.gym.view import look_at
+from quell.env.world.scenario import Scenario
 from tests.env.gym.test_whole_world import EVERYTHING
 
 
@@ -17,8 +19,10 @@ def a_move_now_and_then(env: ClusterVectorEnv, rng: np.random.Generator) -> np.n
     return np.array([rng.choice(np.flatnonzero(mask)) if rng.random() < 0.2 else 0 for mask in env.action_masks()])
 
 
-@pytest.mark.parametrize("scenario", ["plain", "overcommit", EVERYTHING], ids=["plain", "overcommit", "all"])
-def test_a_look_is_the_same_whatever_was_seen_before(scenario: object) -> None:
+@pytest.mark.parametrize(
+    "scenario", ["plain", "ha", "overcommit", EVERYTHING], ids=["plain", "ha", "overcommit", "all"]
+)
+def test_a_look_is_the_same_whatever_was_seen_before(scenario: str | Scenario) -> None:
     generator = TraceGenerator(hosts=(4, 4), vms_per_host=(8, 8), load=(0.7, 0.7), scenario=scenario)
     env, rng, went_on = ClusterVectorEnv(generator, 2), np.random.default_rng(3), 0
     env.reset(seed=3)
@@ -33,6 +37,8 @@ def test_a_look_is_the_same_whatever_was_seen_before(scenario: object) -> None:
             fresh = view.round.look.now
             for name in ("demand_MR", "demand_MJB", "before_HJB", "price_M", "cost_M", "root_M", "is_free_M", "swap_M"):
                 np.testing.assert_array_equal(getattr(seat.look, name), getattr(fresh, name), err_msg=name)
+            np.testing.assert_array_equal(seat.look.restart_order_M, fresh.restart_order_M)
+            assert seat.plan.number_X[HA] == view.arrays.number_X[HA]
             for name in ("used_HR", "used_HJB", "members_HA", "running_H"):
                 np.testing.assert_array_equal(getattr(seat.plan, name), getattr(view.arrays, name), err_msg=name)
             went_on += int(seat.control["seen_minute"][0] != NOTHING_SEEN)
