@@ -15,9 +15,10 @@ import numpy.typing as npt
 from ..baseline.worth_search import WorthLimits, choose_deeds
 from ..env.gym.shortlist import Shortlist
 from ..env.gym.view import PlanView
-from ..env.model.cluster import CPU, Cluster
+from ..env.model.cluster import Cluster
 from ..env.world.migration import WorldSettings
 from .lookahead import Lookahead, LookaheadSettings, Quantiles
+from .teacher import mean_host_cores, single_worth_S
 
 ONE_DEED = WorthLimits(moves=2, deeds=1)  # a single move or a pair
 
@@ -54,7 +55,7 @@ class Adviser:
             settings: how moves are judged; default: as when the policy is served.
         """
         ahead = Lookahead.at(cluster, view.state, forecaster, settings or LookaheadSettings(), world)
-        return Adviser(ahead, float(cluster.inventory.capacity_HR[:, CPU].mean()))
+        return Adviser(ahead, mean_host_cores(cluster.inventory))
 
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,).
@@ -62,16 +63,14 @@ class Adviser:
         Where a swap or a pair that makes room is worth more than any single move, its first move is worth the whole of
         it: by itself it may lose, and once it is made, the second one shows what it wins.
         """
-        worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
-        slots = np.flatnonzero(listed.mask_S[1:])
-        if not slots.size:
+        ahead = self.ahead
+        worth_S = single_worth_S(listed, ahead.foresight, ahead.price_M, self.host_cores)
+        if listed.is_empty:
             return worth_S
-        movables, targets = listed.movable_K[slots], listed.target_K[slots]
-        net = self.ahead.foresight.relief(movables, targets) - self.ahead.price_M[movables]
-        worth_S[slots + 1] = net / self.host_cores
-        deed = choose_deeds(self.ahead.state, self.ahead.foresight, self.ahead.price_M, ONE_DEED, self.settled)
+        deed = choose_deeds(ahead.state, ahead.foresight, ahead.price_M, ONE_DEED, self.settled)
         if len(deed) > 1:
-            first = slots[(movables == deed[0].m) & (targets == deed[0].target)] + 1
+            is_first_K = listed.mask_S[1:] & (listed.movable_K == deed[0].m) & (listed.target_K == deed[0].target)
+            first = np.flatnonzero(is_first_K) + 1
             worth_S[first] = np.maximum(worth_S[first], deed[0].worth / self.host_cores)
         return worth_S
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..baseline.foresight import Foresight, foresee
 from ..env.gym.shortlist import Shortlist
 from ..env.gym.view import PlanView
-from ..env.model.cluster import CPU, Array
+from ..env.model.cluster import CPU, Array, Inventory
 from ..env.world.migration import WorldSettings
 from ..env.world.price import move_price_M
 from ..env.world.workload import Episode
@@ -58,19 +58,29 @@ class Teacher:
             charge: core-minutes that each move must bring besides its price, as in `LookaheadSettings`.
         """
         foresight = foresee(episode, minute, view.state, horizon_minutes)
-        cores = float(episode.cluster.inventory.capacity_HR[:, CPU].mean())
-        return Teacher(foresight, move_price_M(view.state, world) + charge, cores)
+        return Teacher(foresight, move_price_M(view.state, world) + charge, mean_host_cores(view.state.inventory))
 
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,)."""
-        worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
-        slots = np.flatnonzero(listed.mask_S[1:])
-        movables, targets = listed.movable_K[slots], listed.target_K[slots]
-        if slots.size:
-            net = self.foresight.relief(movables, targets) - self.price_M[movables]
-            worth_S[slots + 1] = net / self.host_cores
-        return worth_S
+        return single_worth_S(listed, self.foresight, self.price_M, self.host_cores)
 
     def after(self, m: int, target: int) -> Teacher:
         """The teacher once the plan also has this move."""
         return Teacher(self.foresight.moved(m, target), self.price_M, self.host_cores)
+
+
+def single_worth_S(
+    listed: Shortlist, foresight: Foresight, price_M: Array, host_cores: float
+) -> npt.NDArray[np.float32]:
+    """What each move wins by itself net of its price, host-minutes; 0 for stop and empty slots; shape (S,)."""
+    worth_S = np.zeros(listed.mask_S.size, dtype=np.float32)
+    slots = np.flatnonzero(listed.mask_S[1:])
+    movables, targets = listed.movable_K[slots], listed.target_K[slots]
+    if slots.size:
+        worth_S[slots + 1] = (foresight.relief(movables, targets) - price_M[movables]) / host_cores
+    return worth_S
+
+
+def mean_host_cores(inventory: Inventory) -> float:
+    """Mean CPU capacity of a host, cores: the unit of worth."""
+    return float(inventory.capacity_HR[:, CPU].mean())

@@ -221,7 +221,7 @@ class _Training:
         """PPO from the best policy so far, for what is left of the budget."""
         assert self.best is not None
         left, updates = self.started + self.config.budget_seconds - time.monotonic(), self.config.ppo_updates
-        if self.config.ppo_updates == 0 or self._is_time_up():
+        if updates == 0 or self._is_time_up():
             return
         told = f"{max(left, 0):.0f} s left" if updates is None else f"{updates} updates"
         self.observer.phase("improve", f"MaskablePPO, {told}")
