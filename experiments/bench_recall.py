@@ -1,11 +1,13 @@
 """`quell bench recall`: how many moves of good plans the shortlist holds when their turn comes.
 
 Days are played by `ads` and by the clairvoyant planner; in every round with a choice each reference plans, and each of
-its moves is looked up in the list made after the moves before it. `clairvoyant, told` is the clairvoyant planner on
-lists whose outlook is the true hour to come: what a perfect forecast would make of them. Nothing is left out: moves
-that no list ever offers (VMs tied by R5, a second move of the same VM) are missed, and counted beside.
+its moves is looked up in the list made after the moves before it. As the policy chooses the order of its moves, it is
+counted beside how many moves of a plan can be taken from lists in whatever order these offer them. `clairvoyant, told`
+is the clairvoyant planner on lists whose outlook is the true hour to come: what a perfect forecast would make of them.
+Nothing is left out: moves that no list ever offers (VMs tied by R5, a second move of the same VM) are missed, and
+counted beside.
 
-Shapes: K sizes of the list; D days.
+Shapes: K sizes of the list; D days; N moves.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ class Seen(NamedTuple):
         move: the move.
         is_listed_K: whether the list of each size holds it.
         is_named_K: whether it holds some move of the same movable.
+        is_taken_K: whether some list holds it before the plan is complete, where moves are taken as lists offer them.
     """
 
     day: int
@@ -74,6 +77,7 @@ class Seen(NamedTuple):
     move: PlannedMove
     is_listed_K: tuple[bool, ...]
     is_named_K: tuple[bool, ...]
+    is_taken_K: tuple[bool, ...]
 
 
 def bench_recall(bench: RecallBench) -> dict[str, Any]:
@@ -108,13 +112,33 @@ def bench_recall(bench: RecallBench) -> dict[str, Any]:
 def looked_up(
     day: int, reference: str, view: PlanView, moves: Sequence[PlannedMove], slots: Sequence[int]
 ) -> Iterator[Seen]:
-    """Every move of a plan in the lists made after the moves before it."""
-    for move in moves:
+    """Every move of a plan in the lists made after the moves before it, and in those of any other order."""
+    taken_KN = [taken_in_any_order(view, moves, size) for size in slots]
+    for i, move in enumerate(moves):
         lists = [shortlist(view, size) for size in slots]
         named = [(listed.movable_K == move.m) & listed.mask_S[1:] for listed in lists]
         held = [rows & (listed.target_K == move.target) for rows, listed in zip(named, lists, strict=True)]
-        yield Seen(day, reference, move, tuple(bool(h.any()) for h in held), tuple(bool(n.any()) for n in named))
+        is_listed_K, is_named_K = (tuple(bool(found.any()) for found in rows) for rows in (held, named))
+        yield Seen(day, reference, move, is_listed_K, is_named_K, tuple(is_taken_N[i] for is_taken_N in taken_KN))
         view = view.after(move.m, move.target)
+
+
+def taken_in_any_order(view: PlanView, moves: Sequence[PlannedMove], size: int) -> list[bool]:
+    """Which moves of a plan can be taken from lists of one size.
+
+    The first that the list holds is taken, and the next list is asked for the others. Where it holds none of them, the
+    first of them is missed, and made all the same.
+    """
+    is_taken_N, left = [False] * len(moves), list(range(len(moves)))
+    while left:
+        listed = shortlist(view, size)
+        pairs = set(zip(listed.movable_K[listed.mask_S[1:]], listed.target_K[listed.mask_S[1:]], strict=True))
+        offered = [i for i in left if (moves[i].m, moves[i].target) in pairs]
+        i = offered[0] if offered else left[0]
+        is_taken_N[i] = bool(offered)
+        left.remove(i)
+        view = view.after(moves[i].m, moves[i].target)
+    return is_taken_N
 
 
 def recall_rows(seen: Sequence[Seen], slots: Sequence[int]) -> list[dict[str, Any]]:
@@ -138,6 +162,7 @@ def _row(reference: str, kind: str, seen: Sequence[Seen], slots: Sequence[int]) 
     worth_N = np.array([s.move.worth for s in seen])
     listed_NK = np.array([s.is_listed_K for s in seen], dtype=np.float64).reshape(-1, len(slots))
     named_NK = np.array([s.is_named_K for s in seen], dtype=np.float64).reshape(-1, len(slots))
+    taken_NK = np.array([s.is_taken_K for s in seen], dtype=np.float64).reshape(-1, len(slots))
     ones_N = np.ones(len(seen))
     return {
         "reference": reference,
@@ -147,6 +172,8 @@ def _row(reference: str, kind: str, seen: Sequence[Seen], slots: Sequence[int]) 
         "recall": _by_slots(_mean_K(listed_NK, ones_N), slots),
         "interval": dict(zip(map(str, slots), intervals(listed_NK, ones_N, day_N), strict=True)),
         "movables": _by_slots(_mean_K(named_NK, ones_N), slots),
+        "in_any_order": _by_slots(_mean_K(taken_NK, ones_N), slots),
+        "in_any_order_interval": dict(zip(map(str, slots), intervals(taken_NK, ones_N, day_N), strict=True)),
         "by_worth": _by_slots(_mean_K(listed_NK, worth_N), slots),
     }
 
@@ -183,7 +210,8 @@ def recall_table(document: dict[str, Any]) -> Table:
     table = Table(title=f"bench recall: {document['workload']}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("moves of", "kind"):
         table.add_column(name)
-    for name in ("moves", *(f"@{k}" for k in sizes), f"interval @{used}", f"movables @{used}", f"by worth @{used}"):
+    others = (f"interval @{used}", f"any order @{used}", f"movables @{used}", f"by worth @{used}")
+    for name in ("moves", *(f"@{k}" for k in sizes), *others):
         table.add_column(name, justify="right")
     for row in document["rows"]:
         interval = row["interval"][used]
@@ -193,6 +221,7 @@ def recall_table(document: dict[str, Any]) -> Table:
             f"{row['moves']:,}",
             *(_share(row["recall"][k]) for k in sizes),
             "-" if interval is None else f"{_share(interval[0])} to {_share(interval[1])}",
+            _share(row["in_any_order"][used]),
             _share(row["movables"][used]),
             _share(row["by_worth"][used]),
         )

@@ -13,7 +13,15 @@ from quell.env.gym.view import look_at
 from quell.env.model.cluster import Host, Inventory, Vm, make_cluster
 from quell.env.model.state import State, state_of
 from quell.env.world.workload import ClusterSpec
-from quell.experiments.bench_recall import RecallBench, bench_recall, intervals, looked_up, recall_rows, recall_table
+from quell.experiments.bench_recall import (
+    RecallBench,
+    bench_recall,
+    intervals,
+    looked_up,
+    recall_rows,
+    recall_table,
+    taken_in_any_order,
+)
 from quell.experiments.recall_plans import MoveKind, PlannedMove, described
 
 
@@ -44,9 +52,20 @@ def test_a_move_is_looked_up_in_the_list_of_its_turn() -> None:
     held, missed = looked_up(0, "exact", look_at(cluster), [move, never], (1, 64))
     assert held.is_listed_K[1] and missed.is_listed_K == (False, False)
     rows = recall_rows([held, missed], (1, 64))
-    assert rows[0]["recall"]["64"] == 0.5
+    assert rows[0]["recall"]["64"] == rows[0]["in_any_order"]["64"] == 0.5
     assert rows[0]["by_worth"]["64"] == pytest.approx(85 / 90)
     assert [row["kind"] for row in rows] == ["all", "all that a list may offer", "relief", "swap"]
+
+
+def test_moves_may_be_taken_in_whatever_order_lists_offer_them() -> None:
+    """h0 must lose both v0 and v1; a list of one slot offers v0 first, as it brings more; the plan begins with v1."""
+    inventory = Inventory((Host("h0", 10, 64, 4), Host("h1", 20, 64, 4)), tuple(Vm(f"v{v}", 8, 8) for v in range(3)))
+    view = look_at(make_cluster(inventory, [0] * 3, np.repeat([[7.0], [6], [3]], 60, axis=1), np.zeros((3, 60))))
+    moves = [PlannedMove(m, 1, MoveKind.RELIEF, 1.0, False) for m in (1, 0)]
+    assert [seen.is_listed_K for seen in looked_up(0, "exact", view, moves, (1,))] == [(False,), (True,)]
+    assert [seen.is_taken_K for seen in looked_up(0, "exact", view, moves, (1,))] == [(True,), (True,)]
+    nowhere = PlannedMove(2, 0, MoveKind.RELIEF, 1.0, False)
+    assert taken_in_any_order(view, [nowhere, *moves], 64) == [False, True, True]
 
 
 def test_intervals_are_over_days() -> None:
