@@ -69,6 +69,18 @@ class TrainConfig:
     ppo_kl: float = 0.02
     ppo_updates: int | None = None
 
+    @property
+    def days_per_round(self) -> int | None:
+        """Days to collect in each round; None: as many as fit the budget."""
+        return None if self.days is None else max(1, self.days // self.rounds)
+
+    @property
+    def work_count(self) -> int | None:
+        """Days and updates in all, where numbers of both are given and the budget decides nothing; else None."""
+        if self.days_per_round is None or self.ppo_updates is None:
+            return None
+        return self.rounds * self.days_per_round + self.ppo_updates
+
     def __post_init__(self) -> None:
         """Check what a person may have typed."""
         check_scenario_name(self.scenario)

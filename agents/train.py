@@ -70,8 +70,8 @@ class TrainObserver(Protocol):
     def phase(self, name: str, detail: str) -> None:
         """A phase begins."""
 
-    def progress(self, done_seconds: float, total_seconds: float) -> None:
-        """So much of the budget is used."""
+    def progress(self, done: float, total: float) -> None:
+        """So much is done: seconds of the budget, or days and updates where numbers of both are given."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Figures of one step."""
@@ -117,6 +117,7 @@ class _Training:
         self.best: TrainedPolicy | None = None
         self.best_ratio = np.inf
         self.step = 0
+        self.counted = 0  # days and updates done
 
     def run(self) -> TrainedPolicy:
         """All phases."""
@@ -182,11 +183,12 @@ class _Training:
     ) -> list[Decisions]:
         """Days for this round: by time, or as many as the configuration says."""
         config, parts = self.config, []
-        wanted = None if config.days is None else max(1, config.days // config.rounds)
+        wanted = config.days_per_round
         share = config.collect_share * config.budget_seconds / config.rounds
         began = time.monotonic()
         for decisions in collector.days(seeds, student):
             parts.append(decisions)
+            self.counted += 1
             self._tick()
             if wanted is not None and len(parts) >= wanted:
                 break
@@ -234,8 +236,8 @@ class _Training:
             for name in ("step_reward", "divergence_kl"):
                 if name in figures:
                     self._point(f"ppo/{name}", update, figures[name])
+            self.counted += 1
             self._validate(scorer, is_ppo=True)
-            self._tick()
         self.metrics["ppo_gain_percent"] = 100 * (1 - self.best_ratio / imitation_ratio)
 
     def _is_time_up(self) -> bool:
@@ -271,7 +273,10 @@ class _Training:
         self.observer.metrics({name: float(value) for name, value in values.items()}, step)
 
     def _tick(self) -> None:
-        self.observer.progress(time.monotonic() - self.started, self.config.budget_seconds)
+        if self.config.work_count is None:
+            self.observer.progress(time.monotonic() - self.started, self.config.budget_seconds)
+        else:
+            self.observer.progress(self.counted, self.config.work_count)
 
 
 def _seeds(seed: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,9 +45,9 @@ class Watcher:
         """A new phase begins."""
         notice(f"training: {name}: {detail}")
 
-    def progress(self, done_seconds: float, total_seconds: float) -> None:
-        """So much of the budget is used."""
-        self._on_progress(round(min(done_seconds, total_seconds)), round(total_seconds))
+    def progress(self, done: float, total: float) -> None:
+        """So much is done."""
+        self._on_progress(round(min(done, total)), round(total))
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Figures of one step."""
@@ -76,7 +77,7 @@ def train_watched(
         training: what its manifest says of the training then, beside its configuration.
     """
     run.parameters(config)
-    with progress("training (seconds)", round(config.budget_seconds)) as on_progress:
+    with _progress(config) as on_progress:
         watcher = Watcher(run, on_progress)
         try:
             policy = train(train_part, validation_part, config, watcher)
@@ -88,6 +89,13 @@ def train_watched(
             raise
     run.metrics(policy.metrics)
     return policy
+
+
+def _progress(config: TrainConfig) -> AbstractContextManager[OnProgress]:
+    """The bar of a training: by time, or by days and updates where numbers of both are given."""
+    if config.work_count is None:
+        return progress("training (seconds)", round(config.budget_seconds))
+    return progress("training (days and updates)", config.work_count)
 
 
 def export_policy(

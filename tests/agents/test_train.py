@@ -90,7 +90,8 @@ class Recorder:
         self.phases: list[str] = []
         self.policies: list[TrainedPolicy] = []
         self.figures: dict[str, float] = {}
-        self.done_seconds = 0.0
+        self.done = 0.0
+        self.total = 0.0
         self._stop_in = stop_in
 
     def phase(self, name: str, detail: str) -> None:
@@ -98,9 +99,9 @@ class Recorder:
         if name == self._stop_in:
             raise KeyboardInterrupt
 
-    def progress(self, done_seconds: float, total_seconds: float) -> None:
-        assert done_seconds >= self.done_seconds and total_seconds > 0
-        self.done_seconds = done_seconds
+    def progress(self, done: float, total: float) -> None:
+        assert done >= self.done and total > 0
+        self.done, self.total = done, total
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         assert all(isinstance(value, float) and np.isfinite(value) for value in values.values())
@@ -208,6 +209,7 @@ class TestTraining:
         assert policy.metrics["best_is_from_ppo"] == float(costs[-1] < min(costs[:-1]))
         assert all(isinstance(value, float) for value in policy.metrics.values())
         assert policy.config == TINY
+        assert recorder.done == recorder.total == 3  # two days and one update, as numbers of both are given
 
     def test_a_forecaster_is_trained_and_looked_ahead_with(self) -> None:
         recorder = Recorder()
