@@ -177,6 +177,13 @@ class TestLearningOnTheToy:
         fit(scorer, decisions, steps=150, batch_size=64, learning_rate=3e-3, seed=0)
         assert toy_cost(scores_of(scorer)) < 1.5 * TOY_OPTIMUM
 
+    def test_a_fit_stays_on_the_device_of_its_scorer(self) -> None:
+        """The device `meta` has shapes and no values: it refuses whatever lies on another device, as a GPU would."""
+        rng, scorer = np.random.default_rng(0), make_scorer()
+        day = play_day(ToyGenerator()(rng), Behaviour(slots=TOY_SLOTS), None, rng)
+        fit(scorer.to("meta"), day, steps=2, batch_size=8, learning_rate=1e-3, seed=0)
+        assert {parameter.device.type for parameter in scorer.parameters()} == {"meta"}
+
     def test_ppo_reaches_it_from_a_policy_that_never_moves(self) -> None:
         scorers = (make_scorer(seed=seed) for seed in range(20))
         scorer = next(scorer for scorer in scorers if toy_cost(scores_of(scorer)) == 1440)
