@@ -4,7 +4,11 @@ Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statisti
 Chance lies in the episodes: a resample draws as many with replacement, the same ones for every planner, so that pairs
 stay together; suites are the strata, and each keeps its number of episodes. Where a planner was trained several times,
 a resample draws its trainings too.
-Shapes: E episodes, N results of one planner (trainings * E), B resamples.
+
+Many clusters are built from few days of a trace, and those of one day hold much the same VMs. So there is a second
+bootstrap that draws whole days, each with all its episodes (a cluster bootstrap): it tells what chance in the days
+does, where the first tells what chance in building the clusters does.
+Shapes: E episodes, T trainings, N results of one planner (T * E), B resamples.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ CountArray = npt.NDArray[np.int32]
 
 INTERVAL_PERCENT = 95.0
 TRIMMED_SHARE = 0.25  # cut off at each end by the interquartile mean
+DAY_RESAMPLES = 2_000
 CHUNK = 2_000  # resamples at a time, so that they stay in the processor's cache
 
 
@@ -106,8 +111,33 @@ def boot_means(values_N: FloatArray, count_NB: CountArray) -> FloatArray:
     return mean_B / (size - 2 * cut)
 
 
+class DayDraw:
+    """The bootstrap over days: which episodes each resample has, the same ones for every planner.
+
+    Attributes:
+        days: how many different days there are, over all suites.
+        episodes_B: episodes of each resample; as many days of each suite as it has, each with all its episodes.
+    """
+
+    def __init__(self, suite_E: Sequence[str], day_E: Sequence[str], seed: int, resamples: int = DAY_RESAMPLES) -> None:
+        rng = np.random.default_rng(seed)
+        members: dict[str, dict[str, list[int]]] = {}
+        for e, (suite, day) in enumerate(zip(suite_E, day_E, strict=True)):
+            members.setdefault(suite, {}).setdefault(day, []).append(e)
+        of_days = [[np.array(episodes) for episodes in days.values()] for days in members.values()]
+        self.days = sum(len(days) for days in of_days)
+        self.episodes_B = [
+            np.concatenate([days[i] for days in of_days for i in rng.integers(len(days), size=len(days))])
+            for _ in range(resamples if self.days > 1 else 0)
+        ]
+
+    def means(self, values_TE: FloatArray) -> FloatArray:
+        """The interquartile mean of each resample over all trainings; shape (B,)."""
+        return np.array([interquartile_mean(values_TE[:, episodes].ravel()) for episodes in self.episodes_B])
+
+
 def interval_of(boot_B: FloatArray, episodes: int) -> Interval | None:
-    """The percentile interval of bootstrapped figures; None with one episode, or where one of them is not defined."""
+    """The percentile interval of bootstrapped figures; None with one episode (or day), or where one is not defined."""
     if episodes < 2 or not np.isfinite(boot_B).all():
         return None
     outside = (100 - INTERVAL_PERCENT) / 2

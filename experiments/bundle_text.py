@@ -136,7 +136,8 @@ def _suite(figures: Mapping[str, Any]) -> list[str]:
 def _days(suite: Mapping[str, Any]) -> str:
     """What was played."""
     size = f"{_range(suite['hosts'])} hosts with {_range(suite['vms_per_host'])} VMs each"
-    days = f"{suite['episodes']} days of {suite['workload']}, part {suite['part']}"
+    of_days = f" built from {suite['trace_days']} days" if "trace_days" in suite else ""
+    days = f"{suite['episodes']} days{of_days} of {suite['workload']}, part {suite['part']}"
     return f"{days}, {size}, load {_range(suite['load'])}, scenario {suite['scenario']}, seed {suite['seed']}"
 
 
@@ -153,11 +154,17 @@ def _range(value: Any) -> str:
     return f"{value[0]:g} to {value[1]:g}" if isinstance(value, list) else f"{value:g}"
 
 
+def _by_day(pair: Mapping[str, Any]) -> str:
+    """The interval where whole days of the trace are drawn; younger than some recorded figures."""
+    low, high = pair.get("interval_by_day_percent", (None, None))
+    return "" if low is None else f"; by trace day {low:+.1f} to {high:+.1f}"
+
+
 def _difference(pair: Mapping[str, Any]) -> str:
     """A paired difference in words."""
     percent, (low, high) = pair["difference_percent"], pair["interval_percent"]
     text = "no difference in percent" if percent is None else f"{percent:+.1f} %"
-    text += "" if low is None else f" ({low:+.1f} to {high:+.1f})"
+    text += "" if low is None else f" ({low:+.1f} to {high:+.1f}{_by_day(pair)})"
     text += f", cheaper on {100 * pair['probability_of_improvement']:.0f} % of days"
     regret = pair["regret_closed"]
     return text if regret is None else f"{text}, regret closed {100 * regret:.0f} %"

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ..env.world.costs import CostTerms
 from ..env.world.rounds import EpisodeResult
-from .bootstrap import Draw, Estimate, FloatArray, Interval, boot_means, cut_of, interquartile_mean, interval_of
+from .bootstrap import (
+    DayDraw,
+    Draw,
+    Estimate,
+    FloatArray,
+    Interval,
+    boot_means,
+    cut_of,
+    interquartile_mean,
+    interval_of,
+)
 from .pairing import METRICS, PairedResults, Results
 
 RESAMPLES = 10_000
@@ -67,6 +78,7 @@ class PairedDifference:
         core_minutes: difference of the two costs.
         percent: the same in percent of the reference's cost; None where the reference costs nothing.
         percent_interval: None with one episode, and where the reference costs nothing in some resample.
+        percent_interval_by_day: the same where whole days of the trace are drawn; None with one day.
         probability_of_improvement: share of episodes in which it cost less; ties count half.
         regret_closed: (reference - planner) / (reference - clairvoyant); None unless clairvoyant costs less.
     """
@@ -75,6 +87,7 @@ class PairedDifference:
     core_minutes: Estimate
     percent: float | None
     percent_interval: Interval | None
+    percent_interval_by_day: Interval | None
     probability_of_improvement: Estimate
     regret_closed: float | None
 
@@ -106,11 +119,13 @@ class Comparison:
         planners: in the order they were given.
         references: those of them that the others are compared with, the main one first.
         seeds: the episodes, as (suite, seed); the suite is "" where there is one only.
+        days: the day of the trace of each episode.
     """
 
     planners: tuple[PlannerSummary, ...]
     references: tuple[Reference, ...]
     seeds: tuple[tuple[str, int], ...]
+    days: tuple[str, ...]
 
     @property
     def against(self) -> str | None:
@@ -126,6 +141,11 @@ class Comparison:
     def episodes(self) -> int:
         """How many different episodes there were."""
         return len(self.seeds)
+
+    @property
+    def trace_days(self) -> int:
+        """How many different days of the trace the episodes are of."""
+        return len({(suite, day) for (suite, _), day in zip(self.seeds, self.days, strict=True)})
 
     def summary(self, planner: str) -> PlannerSummary | None:
         """What one planner did, if it took part."""
@@ -144,7 +164,13 @@ class Comparison:
         planners = {s.planner: _summary_document(s) for s in self.planners}
         pairs = {r.name: {d.planner: _difference_document(d) for d in r.paired} for r in self.references}
         paired = pairs[self.against] if self.against is not None else {}
-        return {"planners": planners, "against": self.against, "paired": paired, "pairs": pairs}
+        return {
+            "planners": planners,
+            "against": self.against,
+            "paired": paired,
+            "pairs": pairs,
+            "episode_days": list(self.days),
+        }
 
 
 def _summary_document(summary: PlannerSummary) -> dict[str, object]:
@@ -163,6 +189,7 @@ def _difference_document(difference: PairedDifference) -> dict[str, object]:
     return {
         "difference_percent": difference.percent,
         "interval_percent": _ends(difference.percent_interval),
+        "interval_by_day_percent": _ends(difference.percent_interval_by_day),
         "probability_of_improvement": difference.probability_of_improvement.value,
         "regret_closed": difference.regret_closed,
     }
@@ -197,20 +224,43 @@ def compare_suites(
 ) -> Comparison:
     """Compares planners on several suites at once, each a stratum; see `compare`. Their costs should be of one size."""
     table = PairedResults.of(suites)
-    draw = Draw(table.suite_E, resamples, seed)
-    boot_cost: dict[str, FloatArray] = {}
+    draw, by_day = Draw(table.suite_E, resamples, seed), DayDraw(table.suite_E, table.day_E, seed)
+    chances: dict[str, _Chance] = {}
     summaries = []
     for planner, results_TE in table.results.items():
-        summary, boot_cost[planner] = _summarize(planner, results_TE, draw)
+        summary, boot_B = _summarize(planner, results_TE, draw)
         summaries.append(summary)
-    costs = {s.planner: s.cost_core_minutes.value for s in summaries}
+        by_day_B = by_day.means(_costs_TE(results_TE))
+        chances[planner] = _Chance(planner, summary.cost_core_minutes.value, boot_B, by_day_B, by_day.days)
     references = []
     for name in (against,) if isinstance(against, str) else against:
         if name in table.results:
             others = {p: _improved_E(table.results[p], table.results[name]) for p in table.results if p != name}
-            paired = tuple(_difference(p, name, costs, boot_cost, improved_E, draw) for p, improved_E in others.items())
-            references.append(Reference(name, paired))
-    return Comparison(tuple(summaries), tuple(references), table.seeds)
+            paired = (
+                _difference(chances[p], chances[name], chances, improved_E, draw) for p, improved_E in others.items()
+            )
+            references.append(Reference(name, tuple(paired)))
+    return Comparison(tuple(summaries), tuple(references), table.seeds, table.day_E)
+
+
+class _Chance(NamedTuple):
+    """The cost of a planner, core-minutes: its interquartile mean, and those of the resamples.
+
+    Attributes:
+        boot_B: of episodes.
+        by_day_B: of the days of the trace, of which there are `days`.
+    """
+
+    planner: str
+    cost: float
+    boot_B: FloatArray
+    by_day_B: FloatArray
+    days: int
+
+
+def _costs_TE(results_TE: list[list[EpisodeResult]]) -> FloatArray:
+    """Cost of each episode under each training, core-minutes; shape (T, E)."""
+    return np.array([[r.costs.total for r in results_E] for results_E in results_TE])
 
 
 def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) -> tuple[PlannerSummary, FloatArray]:
@@ -223,13 +273,12 @@ def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) 
         values_N = np.array([metric(r) for r in results], dtype=np.float64)
         boots[name] = boot_means(values_N, count_NB)
         estimates[name] = Estimate(interquartile_mean(values_N), interval_of(boots[name], episodes))
-    costs_TE = np.array([r.costs.total for r in results]).reshape(trainings, episodes)
     summary = PlannerSummary(
         planner=planner,
         plan_seconds=interquartile_mean(np.array([r.plan_seconds for r in results], dtype=np.float64)),
         violations=sum(r.violations for r in results),
         middle_terms=_middle_terms(results),
-        episode_costs=tuple(float(cost) for cost in costs_TE.mean(axis=0)),
+        episode_costs=tuple(float(cost) for cost in _costs_TE(results_TE).mean(axis=0)),
         trainings=trainings,
         **estimates,
     )
@@ -245,33 +294,30 @@ def _middle_terms(results: Sequence[EpisodeResult]) -> CostTerms:
 
 def _improved_E(results_TE: list[list[EpisodeResult]], reference_TE: list[list[EpisodeResult]]) -> FloatArray:
     """Share of pairs in each episode in which the planner cost less than the reference, ties half; shape (E,)."""
-    cost_T1E = np.array([[r.costs.total for r in results_E] for results_E in results_TE])[:, None, :]
-    reference_1TE = np.array([[r.costs.total for r in results_E] for results_E in reference_TE])[None, :, :]
+    cost_T1E, reference_1TE = _costs_TE(results_TE)[:, None, :], _costs_TE(reference_TE)[None, :, :]
     return np.asarray(((cost_T1E < reference_1TE) + 0.5 * (cost_T1E == reference_1TE)).mean(axis=(0, 1)))
 
 
 def _difference(
-    planner: str,
-    against: str,
-    cost: Mapping[str, float],
-    boot_cost: Mapping[str, FloatArray],
-    improved_E: FloatArray,
-    draw: Draw,
+    own: _Chance, reference: _Chance, chances: Mapping[str, _Chance], improved_E: FloatArray, draw: Draw
 ) -> PairedDifference:
     """One planner against the reference."""
-    episodes = improved_E.size
-    with np.errstate(divide="ignore", invalid="ignore"):
-        boot_percent = 100 * (boot_cost[planner] / boot_cost[against] - 1)
-    boot_improved = improved_E @ draw.count_EB / episodes
-    possible = cost[against] - cost[YARDSTICK] if YARDSTICK in cost else 0.0
-    is_free = cost[against] == 0
+    episodes, is_free = improved_E.size, reference.cost == 0
+    possible = reference.cost - chances[YARDSTICK].cost if YARDSTICK in chances else 0.0
     return PairedDifference(
-        planner=planner,
-        core_minutes=Estimate(
-            cost[planner] - cost[against], interval_of(boot_cost[planner] - boot_cost[against], episodes)
+        planner=own.planner,
+        core_minutes=Estimate(own.cost - reference.cost, interval_of(own.boot_B - reference.boot_B, episodes)),
+        percent=None if is_free else 100 * (own.cost / reference.cost - 1),
+        percent_interval=None if is_free else _percent_interval(own.boot_B, reference.boot_B, episodes),
+        percent_interval_by_day=None if is_free else _percent_interval(own.by_day_B, reference.by_day_B, own.days),
+        probability_of_improvement=Estimate(
+            float(improved_E.mean()), interval_of(improved_E @ draw.count_EB / episodes, episodes)
         ),
-        percent=None if is_free else 100 * (cost[planner] / cost[against] - 1),
-        percent_interval=None if is_free else interval_of(boot_percent, episodes),
-        probability_of_improvement=Estimate(float(improved_E.mean()), interval_of(boot_improved, episodes)),
-        regret_closed=(cost[against] - cost[planner]) / possible if possible > 0 else None,
+        regret_closed=(reference.cost - own.cost) / possible if possible > 0 else None,
     )
+
+
+def _percent_interval(own_B: FloatArray, reference_B: FloatArray, size: int) -> Interval | None:
+    """How much dearer than the reference, percent; None where that costs nothing in some resample."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return interval_of(100 * (own_B / reference_B - 1), size)

@@ -8,14 +8,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from .bootstrap import Interval
 from .comparison import Comparison, PairedDifference, short_name
 from .terminal import comparison_table, console, table_note
 from .verdict import CLAIM_EPISODES, finding, signed_percent, verdict
 
 HOW_TO_READ = (
-    "Differences of interquartile means on the same days. Cheaper on: share of the days, ties half. Regret closed: how "
-    "much of the way from the reference to clairvoyant, which sees the future. Shown: what the 95 % interval of the "
-    f"difference allows to say, from {CLAIM_EPISODES} episodes on."
+    "Differences of interquartile means on the same days. The interval is about chance in building the clusters; by "
+    "trace day: the same where whole days of the trace are drawn, {days} here, as clusters of one day hold much the "
+    "same VMs. Cheaper on: share of the days, ties half. Regret closed: how much of the way from the reference to "
+    "clairvoyant, which sees the future. Shown: what the 95 % interval of the difference allows to say, from "
+    f"{CLAIM_EPISODES} episodes on."
 )
 
 
@@ -27,7 +30,7 @@ def print_differences(comparison: Comparison, learned: str = "learned") -> None:
         console.print()
         console.print(difference_table(one))
     if comparison.references:
-        console.print(Text(HOW_TO_READ, style="dim"))
+        console.print(Text(HOW_TO_READ.format(days=comparison.trace_days), style="dim"))
     console.print()
     console.print(Text(verdict(comparison, learned), style="bold"))
     for one in comparison.by_reference()[1:]:
@@ -43,6 +46,7 @@ def difference_table(comparison: Comparison) -> Table:
     for header in (
         f"cost vs {short_name(str(comparison.against))}\n%",
         "95 % interval\n%",
+        "by trace day\n%",
         "cheaper on\n% of days",
         "regret closed\n%",
         "shown\n",
@@ -56,11 +60,12 @@ def difference_table(comparison: Comparison) -> Table:
 
 def _cells(comparison: Comparison, difference: PairedDifference) -> tuple[str, ...]:
     """The cells of one planner; a dash for what is not defined."""
-    interval, regret = difference.percent_interval, difference.regret_closed
+    regret = difference.regret_closed
     return (
         short_name(difference.planner),
         _bare(difference.percent),
-        f"{_bare(interval.low)} to {_bare(interval.high)}" if interval else "-",
+        _ends(difference.percent_interval),
+        _ends(difference.percent_interval_by_day),
         f"{100 * difference.probability_of_improvement.value:.0f}",
         "-" if regret is None else f"{100 * regret:,.0f}",
         _shown(comparison, difference),
@@ -72,6 +77,10 @@ def _shown(comparison: Comparison, difference: PairedDifference) -> str:
     if not difference.excludes_zero or comparison.episodes < CLAIM_EPISODES:
         return "-"
     return "cheaper" if difference.core_minutes.value < 0 else "dearer"
+
+
+def _ends(interval: Interval | None) -> str:
+    return f"{_bare(interval.low)} to {_bare(interval.high)}" if interval else "-"
 
 
 def _bare(percent: float | None) -> str:

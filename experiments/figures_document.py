@@ -58,6 +58,15 @@ class FiguresReader:
         kind, colon, place = str(suite["workload"]).partition(":")
         return {key: suite[key] for key in SUITE_KEYS} | {"workload": f"{kind}{colon}{PurePath(place).name}"}
 
+    def trace_days(self) -> dict[str, int]:
+        """How many days of the trace the episodes are of; nothing where the document does not tell."""
+        days = self._document.get("episode_days")
+        if days is None:
+            return {}
+        if not isinstance(days, list) or not all(isinstance(day, str) for day in days):
+            raise self._fault("episode_days", "is no list of names")
+        return {"trace_days": len(set(days))} if any(days) else {}
+
     def made_with(self) -> dict[str, str | None]:
         """The Quell that made the figures: its rules and searches are a part of every planner."""
         made = self._object("made_with", self._document.get("made_with"))
@@ -101,15 +110,15 @@ class FiguresReader:
             "intervals": {name: self._ends(f"{key}.intervals.{name}", intervals.get(name)) for name in METRICS}
         }
 
-    def _pair(self, key: str, told: Any, planner: str) -> dict[str, Any]:
-        pair = self._object(f"{key}.{planner}", self._object(key, told).get(planner))
+    def _pair(self, key: str, references: Any, planner: str) -> dict[str, Any]:
+        pair = self._object(f"{key}.{planner}", self._object(key, references).get(planner))
         figures = {
             name: None if pair.get(name) is None else self._number(f"{key}.{planner}.{name}", pair[name])
             for name in PAIR_FIGURES
         }
-        return figures | {
-            "interval_percent": self._ends(f"{key}.{planner}.interval_percent", pair.get("interval_percent"))
-        }
+        names = ("interval_percent", "interval_by_day_percent")
+        told = [name for name in names if name in pair or name == names[0]]  # the second is younger than some documents
+        return figures | {name: self._ends(f"{key}.{planner}.{name}", pair.get(name)) for name in told}
 
     def _object(self, key: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

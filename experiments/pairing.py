@@ -26,10 +26,18 @@ METRICS: dict[str, Callable[[EpisodeResult], float]] = {
 
 @dataclass(frozen=True, eq=False)
 class PairedResults:
-    """The results in one order: for each planner the episodes of each training."""
+    """The results in one order: for each planner the episodes of each training.
+
+    Attributes:
+        seeds: suite and seed of each episode.
+        suite_E: the suite alone.
+        day_E: the day of the trace.
+        results: by planner, training and episode.
+    """
 
     seeds: tuple[tuple[str, int], ...]
     suite_E: tuple[str, ...]
+    day_E: tuple[str, ...]
     results: dict[str, list[list[EpisodeResult]]]
 
     @staticmethod
@@ -54,7 +62,10 @@ class PairedResults:
         for planner in planners[1:]:
             _check_pairs(planners[0], found[planners[0]], planner, found[planner])
         return PairedResults(
-            seeds, tuple(suite for suite, _ in seeds), {p: _by_training(p, found[p], seeds) for p in planners}
+            seeds,
+            suite_E=tuple(suite for suite, _ in seeds),
+            day_E=tuple(found[planners[0]][key][0].day_name for key in seeds),
+            results={p: _by_training(p, found[p], seeds) for p in planners},
         )
 
 

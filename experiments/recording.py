@@ -93,7 +93,7 @@ def kept_figures(document: Mapping[str, Any], planner: str, path: Path) -> dict[
     reader = FiguresReader(document, path)
     kept = {
         "planner": planner,
-        "suite": reader.suite(),
+        "suite": reader.suite() | reader.trace_days(),
         "made_with": reader.made_with(),
         "planners": reader.planners(),
         "reference": reader.reference(),

@@ -46,6 +46,7 @@ class EpisodeResult:
         evacuation_host_minutes: minutes that hosts in maintenance waited to be emptied.
         cluster: the cluster's name.
         midnight: when the day began.
+        day_name: the day of the trace that the episode is of.
     """
 
     planner: str
@@ -64,6 +65,7 @@ class EpisodeResult:
     evacuation_host_minutes: int = 0
     cluster: str = ""
     midnight: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    day_name: str = ""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -222,4 +224,5 @@ def _result(simulator: Simulator, planner_name: str, supervisor: Supervisor) -> 
         evacuation_host_minutes=simulator.evacuation_host_minutes,
         cluster=simulator.episode.cluster.name,
         midnight=simulator.episode.cluster.time,
+        day_name=simulator.episode.day_name,
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quell.experiments.bootstrap import Draw, Interval, boot_means, interquartile_mean, interval_of
+from quell.experiments.bootstrap import DayDraw, Draw, Interval, boot_means, interquartile_mean, interval_of
 
 
 def sorted_means(values_N: np.ndarray, count_NB: np.ndarray) -> np.ndarray:
@@ -52,6 +52,21 @@ class TestResampling:
         assert (count_EB[[0, 2, 3]].sum(axis=0) == 3).all()
         assert (count_EB[[1, 4]].sum(axis=0) == 2).all()
         assert count_EB.max() > 1
+
+    def test_whole_days_are_drawn_with_all_their_episodes_and_each_suite_keeps_its_number_of_days(self) -> None:
+        draw = DayDraw(("a", "a", "a", "b", "b"), ("mon", "mon", "tue", "mon", "tue"), 1, resamples=200)
+        assert draw.days == 4
+        seen = {tuple(sorted(episodes.tolist())) for episodes in draw.episodes_B}
+        of_a = {(0, 0, 1, 1), (0, 1, 2), (2, 2)}
+        assert seen == {tuple(sorted((*a, *b))) for a in of_a for b in ((3, 3), (3, 4), (4, 4))}
+
+    def test_days_of_one_episode_each_give_the_interval_of_episodes(self) -> None:
+        values_E = np.random.default_rng(0).lognormal(size=60)
+        days = [str(e) for e in range(60)]
+        by_day = interval_of(DayDraw([""] * 60, days, 1).means(values_E[None]), 60)
+        by_episode = interval_of(boot_means(values_E, Draw([""] * 60, 4_000, 2).count_EB), 60)
+        assert by_day is not None and by_episode is not None
+        assert (by_day.low, by_day.high) == pytest.approx((by_episode.low, by_episode.high), rel=0.05)
 
     def test_trainings_are_drawn_on_top_of_the_same_episodes(self) -> None:
         draw = Draw(("",) * 6, 300, 1)

@@ -12,6 +12,7 @@ import pytest
 
 from quell.env.model.errors import QuellError
 from quell.env.world.rounds import EpisodeResult
+from quell.experiments.bootstrap import Interval
 from quell.experiments.comparison import compare, compare_suites
 
 Results = dict[str, list[EpisodeResult]]
@@ -30,7 +31,13 @@ PLANNER_KEYS = {
     "intervals",
     "plan_seconds",
 }
-PAIRED_KEYS = {"difference_percent", "interval_percent", "probability_of_improvement", "regret_closed"}
+PAIRED_KEYS = {
+    "difference_percent",
+    "interval_percent",
+    "interval_by_day_percent",
+    "probability_of_improvement",
+    "regret_closed",
+}
 
 
 class TestFigures:
@@ -66,6 +73,24 @@ class TestFigures:
         difference = compare({"ads": suite([1, 2, 3, 4]), "tuned": suite([1, 2, 3, 3])}).difference("tuned")
         assert difference is not None
         assert difference.probability_of_improvement.value == pytest.approx((3 * 0.5 + 1) / 4)
+
+    def test_whole_days_are_drawn_where_clusters_of_one_day_are_alike(self, suite: SuiteBuilder) -> None:
+        """On one of three days of the trace the planner wins, on the others not: 60 clusters do not hide that."""
+        ads, tuned = suite([100.0] * 60), suite([50.0] * 20 + [100.0] * 40)
+        results = {
+            name: [replace(result, day_name=f"day-{i // 20}") for i, result in enumerate(episodes)]
+            for name, episodes in (("ads", ads), ("tuned", tuned))
+        }
+        comparison = compare(results)
+        difference = comparison.difference("tuned")
+        assert difference is not None and comparison.trace_days == 3
+        assert difference.percent_interval is not None and difference.percent_interval.low > -50
+        assert difference.percent_interval_by_day == Interval(-50, 0)
+        assert comparison.to_json()["episode_days"] == [f"day-{i // 20}" for i in range(60)]
+
+    def test_one_day_of_the_trace_has_no_interval_by_day(self, suite: SuiteBuilder) -> None:
+        difference = compare({"ads": suite([1, 2, 3, 4]), "tuned": suite([1, 2, 3, 3])}).difference("tuned")
+        assert difference is not None and difference.percent_interval_by_day is None
 
     def test_pairs_make_the_interval_narrow_where_episodes_differ_much(self, suite: SuiteBuilder) -> None:
         costs = np.geomspace(10, 100_000, 40)
@@ -151,7 +176,7 @@ class TestSuitesAndTrainings:
 class TestJson:
     def test_has_exactly_the_documented_keys_and_survives_json(self, many_results: Results) -> None:
         document = json.loads(json.dumps(compare(many_results, resamples=50).to_json(), allow_nan=False))
-        assert set(document) == {"planners", "against", "paired", "pairs"}
+        assert set(document) == {"planners", "against", "paired", "pairs", "episode_days"}
         assert document["against"] == "ads"
         assert set(document["planners"]) == set(many_results)
         assert set(document["paired"]) == set(many_results) - {"ads"}

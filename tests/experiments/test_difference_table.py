@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -37,11 +38,24 @@ def test_every_planner_has_its_figures_and_what_they_show(many_results: Results)
 
 def test_few_days_show_nothing(suite: Callable[..., list[EpisodeResult]]) -> None:
     rows = rows_of(compare({"ads": suite([100] * 5), "learned": suite([50] * 5)}))
-    assert rows["learned"] == ["-50.0", "-50.0", "to", "-50.0", "100", "-", "-"]
+    assert rows["learned"] == ["-50.0", "-50.0", "to", "-50.0", "-", "100", "-", "-"]
+
+
+def test_days_of_the_trace_have_an_interval_of_their_own(
+    suite: Callable[..., list[EpisodeResult]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ads, learned = (
+        [replace(result, day_name=f"day-{i // 5}") for i, result in enumerate(suite(costs))]
+        for costs in ([100] * 10, [50] * 5 + [100] * 5)
+    )
+    comparison = compare({"ads": ads, "learned": learned})
+    assert rows_of(comparison)["learned"][4:7] == ["-50.0", "to", "0.0"]
+    print_differences(comparison)
+    assert "whole days of the trace are drawn, 2 here" in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_is_not_defined_is_a_dash(suite: Callable[..., list[EpisodeResult]]) -> None:
-    assert rows_of(compare({"ads": suite([0]), "learned": suite([50])}))["learned"] == ["-", "-", "0", "-", "-"]
+    assert rows_of(compare({"ads": suite([0]), "learned": suite([50])}))["learned"] == ["-", "-", "-", "0", "-", "-"]
 
 
 def test_the_learned_policy_is_judged_against_every_reference(

@@ -86,7 +86,7 @@ def test_the_policys_figures_are_recorded_and_shown(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    figures = write(document)
+    figures = write(document | {"episode_days": ["2013-08-24", "2013-08-25"] * 10})
     assert run_cli(monkeypatch, "bundle", "record", str(bundle), str(figures), "--name", "other-days") == 0
     assert run_cli(monkeypatch, "bundle", "show", str(bundle), "--json") == 0
     manifest = json.loads(capsys.readouterr().out)
@@ -100,7 +100,9 @@ def test_the_policys_figures_are_recorded_and_shown(
     assert bundle.stat().st_size < MAX_BUNDLE_BYTES
     assert run_cli(monkeypatch, "bundle", "show", str(bundle)) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "suite other-days 20 days of bitbrains:bitbrains.parquet, part test, 8 to 16 hosts" in shown
+    assert (
+        "suite other-days 20 days built from 2 days of bitbrains:bitbrains.parquet, part test, 8 to 16 hosts" in shown
+    )
     assert f"against ads ({document['planners']['ads']['cost_core_minutes']:,.0f}): -" in shown
     assert run_cli(monkeypatch, "plan", str(EXAMPLE), "--planner", str(bundle)) == 0
 
