@@ -31,7 +31,7 @@ class TrainConfig:
         rounds: how often data are collected and fitted; from the second on the student plays a part of the days.
         days: days to collect at most, over all rounds; None: as many as fit the budget.
         fit_steps, batch_size, learning_rate: of the fit in each round.
-        workers: processes that play days.
+        workers: processes that play days; 0: none, the training's own process plays them.
         validation_episodes, validation_hosts, validation_vms_per_host, validation_load: the fixed validation days.
         ppo_learning_rate, ppo_batch_size, ppo_epochs, ppo_rollout, ppo_gamma, ppo_kl: of MaskablePPO.
         ppo_updates: updates at most; None: as many as fit the budget.

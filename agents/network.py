@@ -99,7 +99,8 @@ class CandidateScorer(nn.Module):
 
         score_BSW = th.relu(self.score_hidden(embedding_BSW) + self.pooled_in(pooled_B2W).unsqueeze(1))
         logits_BS = self.logit(score_BSW).squeeze(-1).masked_fill(~allowed_BS, MASKED_LOGIT)
-        value_BW = th.relu(self.value_hidden(th.cat([pooled_B2W, context_BC], dim=-1)))
+        # The critic reads the embedding and does not shape it: its gradients are some thirty times those of the policy.
+        value_BW = th.relu(self.value_hidden(th.cat([pooled_B2W.detach(), context_BC], dim=-1)))
         return logits_BS, self.value(value_BW).squeeze(-1)
 
     def set_feature_scaling(

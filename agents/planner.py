@@ -71,6 +71,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "policy": {"proposals": (Proposal.POLICY,)},
         "search": {"proposals": (Proposal.SEARCH,)},
+        "no-forecast": {"has_forecast": False},
         "last-hour": {"lookahead": LookaheadSettings(forecast_share=0.0)},
         "forecast-only": {"lookahead": LookaheadSettings(forecast_share=1.0)},
         "single-moves": {"lookahead": LookaheadSettings(with_pairs=False)},
@@ -153,6 +154,7 @@ class LearnedPlanner:
             relieve part of a contention, and act before there is one.
         proposals: the plans to choose from; `POLICY` alone is taken as it is, without looking ahead.
         lookahead: how plans are judged.
+        has_forecast: whether the forecast is used at all, by the policy's features as by the lookahead.
         world: what a migration costs.
     """
 
@@ -161,6 +163,7 @@ class LearnedPlanner:
     is_strict: bool = False
     proposals: tuple[Proposal, ...] = tuple(Proposal)
     lookahead: LookaheadSettings = LookaheadSettings()
+    has_forecast: bool = True
     world: WorldSettings = WorldSettings()
     name: str = "learned"
     observes_after_plan: bool = False
@@ -168,7 +171,8 @@ class LearnedPlanner:
     def plan(self, cluster: Cluster) -> Plan:
         """The policy's plan, or the fallback's."""
         started = time.perf_counter()
-        forecaster = None if self.policy.forecaster is None else Remembered(self.policy.forecaster)
+        known = self.policy.forecaster if self.has_forecast else None
+        forecaster = None if known is None else Remembered(known)
         view = look_at(cluster, forecast_MJB=None if forecaster is None else MixedOutlook(forecaster)(cluster))
         found = contentions(view.state)
         plan = self._answer(cluster, view, found, forecaster)

@@ -1,7 +1,10 @@
 """MaskablePPO from a policy that is good already, without destroying it.
 
-An untrained critic makes PPO unlearn a clone, so the critic is fitted alone on the first rollout; updates stop at a
-small divergence, and the caller validates after each and keeps what is best.
+An untrained critic makes PPO unlearn a clone, so the critic is fitted alone on a rollout that serves for nothing else:
+advantages are worked out while a rollout is collected, those of the first one by a critic that knows nothing. The
+critic reads the scorer's embedding without shaping it (`network.py`), and its loss is weighed low, so that clipping the
+gradients' common norm does not cut the policy's to a few percent. Updates stop at a small divergence, and the caller
+validates after each and keeps what is best.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from .vec_env import ClusterVecEnv
 CRITIC_EPOCHS = 20
 CRITIC_LEARNING_RATE = 1e-3
 CLIP_RANGE = 0.1
+CRITIC_WEIGHT = 0.01  # of its loss; returns are not scaled, and Adam does not mind
 ENVS = 16
 
 
@@ -67,6 +71,7 @@ def improve(
         n_epochs=config.ppo_epochs,
         gamma=config.ppo_gamma,
         clip_range=CLIP_RANGE,
+        vf_coef=CRITIC_WEIGHT,
         target_kl=config.ppo_kl,
         policy_kwargs={"width": config.width},
         seed=config.seed,
@@ -77,12 +82,15 @@ def improve(
     policy.to(device)
     model.set_logger(Logger(folder=None, output_formats=[]))
     _, callback = model._setup_learn(total_timesteps=10**9, callback=CallbackList([_StopInTime(is_time_up)]))
+
+    def collect() -> bool:
+        return model.collect_rollouts(envs, callback, model.rollout_buffer, model.n_steps, use_masking=True)
+
+    if config.ppo_updates == 0 or is_time_up() or not collect():
+        return
+    _fit_critic(model)
     update = 0
-    while update != config.ppo_updates and not is_time_up():
-        if not model.collect_rollouts(envs, callback, model.rollout_buffer, model.n_steps, use_masking=True):
-            return
-        if update == 0:
-            _fit_critic(model)
+    while update != config.ppo_updates and not is_time_up() and collect():
         model.train()
         yield policy.scorer, _figures(model)
         update += 1

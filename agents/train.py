@@ -7,10 +7,11 @@
     validate   the policy alone, by the true simulated cost of fixed days of the validation part: the search that it is
                served with would hide what it has learned
     improve    MaskablePPO on the env, rewards against a do-nothing twin; the critic is fitted alone first, steps are
-               small, and validation after every few updates decides what is kept
+               small, and validation after every update decides what is kept
 
-The best policy by validation wins, be it the imitation's or PPO's, and `metrics` say which. The test part is never
-seen.
+The best policy by validation wins, be it the imitation's or PPO's, and `metrics` say which. The best of several on the
+days that chose it is a matter of luck too, so what PPO has gained is told by other days, and may be less than nothing.
+The test part is never seen.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ from .lookahead import MixedOutlook
 from .network import CandidateScorer
 from .planner import Proposal
 from .reinforce import improve
-from .validation import Validation
+from .validation import GAIN_SEED, Validation
 
 Curve = list[tuple[float, float]]
+GAIN_VALIDATIONS = 2  # of the policies before and after PPO, on days of their own
 SERVED_VALIDATIONS = 3  # times a validation of the policy alone that one with search and lookahead takes
 
 
@@ -227,7 +229,7 @@ class _Training:
             return
         told = f"{max(left, 0):.0f} s left" if updates is None else f"{updates} updates"
         self.observer.phase("improve", f"MaskablePPO, {told}")
-        imitation_ratio = self.best_ratio
+        cloned, improved, least = self.best.scorer, None, np.inf
         outlook = None if self.served is None else MixedOutlook(self.served)
         for update, (scorer, figures) in enumerate(
             improve(self.best.scorer, self.generator, self.config, self.device, self._is_time_up, outlook)
@@ -237,12 +239,24 @@ class _Training:
                 if name in figures:
                     self._point(f"ppo/{name}", update, figures[name])
             self.counted += 1
-            self._validate(scorer, is_ppo=True)
-        self.metrics["ppo_gain_percent"] = 100 * (1 - self.best_ratio / imitation_ratio)
+            ratio = self._validate(scorer, is_ppo=True)
+            if ratio < least:
+                improved, least = copy.deepcopy(scorer).cpu(), ratio
+        if improved is not None and not self._lacks_time(GAIN_VALIDATIONS + SERVED_VALIDATIONS):
+            self.metrics["ppo_gain_percent"] = self._gain_percent(cloned, improved)
+
+    def _gain_percent(self, before: CandidateScorer, after: CandidateScorer) -> float:
+        """How much less the best policy of PPO costs than the one it began with, on days that nothing is chosen by."""
+        self.observer.phase("validation", "what PPO has gained, on days of its own")
+        validation = Validation(self.parts[1], self.config, GAIN_SEED)
+        validation.prepare()
+        was, is_now = (validation.cost_ratio(scorer, self.served)[0] for scorer in (before, after))
+        self._tick()
+        return 100 * (1 - is_now / was) if was > 0 else 0.0
 
     def _is_time_up(self) -> bool:
-        """Whether there is no time for another update, its validation and that of what is served."""
-        return self._lacks_time(1 + SERVED_VALIDATIONS)
+        """Whether there is no time for another update, its validation, and those at the end."""
+        return self._lacks_time(1 + GAIN_VALIDATIONS + SERVED_VALIDATIONS)
 
     def _lacks_time(self, validations: int) -> bool:
         """Whether there is no time for so many validations; there always is where a number of updates decides."""
@@ -251,8 +265,8 @@ class _Training:
         needed = self.validation.seconds * validations
         return time.monotonic() + needed > self.started + self.config.budget_seconds
 
-    def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> None:
-        """The cost on the validation days; the best policy is kept."""
+    def _validate(self, scorer: CandidateScorer, *, is_ppo: bool) -> float:
+        """The cost on the validation days, as a share of that of doing nothing; the best policy is kept."""
         ratio, moved_gib = self.validation.cost_ratio(scorer, self.served)
         self.step += 1
         self._point("validation/cost, share of doing nothing", self.step, ratio)
@@ -265,6 +279,7 @@ class _Training:
             self.best = TrainedPolicy(kept, self.config, dict(self.metrics), dict(self.curves), self.forecaster)
             self.observer.best(self.best)
         self._tick()
+        return ratio
 
     def _point(self, curve: str, x: float, y: float) -> None:
         self.curves.setdefault(curve, []).append((float(x), float(y)))

@@ -21,6 +21,7 @@ from .network import CandidateScorer
 from .planner import LearnedPlanner, Proposal
 
 SEED = 7_000_000  # of the validation days: the same ones for every training
+GAIN_SEED = 7_500_000  # of those that nothing is chosen by
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +51,14 @@ class Validation:
     Args:
         part: VMs and days to judge by.
         config: size, load and number of the days.
+        seed: of the first day.
     """
 
-    def __init__(self, part: TracePart, config: TrainConfig) -> None:
+    def __init__(self, part: TracePart, config: TrainConfig, seed: int = SEED) -> None:
         size = config.validation_hosts, config.validation_vms_per_host, config.validation_load
         spec = ClusterSpec(*size, scenario=config.scenario)
         self._slots = config.slots
-        self._episodes: list[Episode] = [build_episode(part, spec, SEED + n) for n in range(config.validation_episodes)]
+        self._episodes: list[Episode] = [build_episode(part, spec, seed + n) for n in range(config.validation_episodes)]
         self._nothing = 0.0
         self.seconds = 0.0  # the last validation took
 

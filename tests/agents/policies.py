@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from quell.agents.lookahead import Quantiles
 from quell.agents.planner import LearnedPlanner, Proposal
 from quell.env.gym.features import SCHEMA
 
@@ -17,7 +18,7 @@ class StubPolicy:
     """A policy that scores by a function of candidates and mask."""
 
     rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    forecaster: None = None
+    forecaster: Quantiles | None = None
 
     slots: int = 64
 

@@ -17,12 +17,12 @@ from quell.agents.lookahead import (
     last_hour_MJB,
     scenarios,
 )
-from quell.agents.planner import Proposal
+from quell.agents.planner import LearnedPlanner, Proposal
 from quell.env.model.cluster import Array, Cluster, Host, Inventory, Vm, make_cluster
 from quell.env.model.plan import Status, validate
 from quell.env.model.state import state_of
 from quell.env.world.migration import WorldSettings
-from tests.agents.policies import make_learned
+from tests.agents.policies import StubPolicy, make_learned
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -166,6 +166,14 @@ class TestInThePlanner:
         assert plan.status is Status.PLANNED and len(plan.moves) == 1
         assert "core-minutes in the hour to come" in plan.reason
         assert validate(state_of(cluster), plan, must_resolve=True) == ()
+
+    def test_without_the_forecast_only_the_last_hour_counts(self) -> None:
+        """4 and 3.5 cores now, 6 and 3.5 to come: only the forecast sees a host above its threshold of 8.5."""
+        cluster = two_hosts(4.0, 3.5, 2.0, homes=(0, 0, 1))
+        stops = StubPolicy(lambda c, mask: (np.arange(len(mask)) == 0) * 1.0, Foretold((6.0, 3.5, 2.0)))
+        told = LearnedPlanner(stops)
+        assert told.plan(cluster).moves
+        assert replace(told, has_forecast=False).plan(cluster).moves == ()
 
     def test_a_policy_that_never_stops_is_not_followed_where_that_costs(self) -> None:
         cluster = two_hosts(4.0, 4.3, 2.0, homes=(0, 0, 1))  # 83 %: near the threshold, and nothing to win

@@ -6,12 +6,14 @@ import itertools
 import multiprocessing
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
+from sb3_contrib import MaskablePPO
 
-from quell.agents import imitation
+from quell.agents import imitation, reinforce
 from quell.agents.days import Behaviour, Decisions, Scores, play_day
 from quell.agents.imitation import Collector, expected_worth, fit, scores_of
 from quell.agents.network import MASKED_LOGIT, CandidateScorer
@@ -184,6 +186,32 @@ class TestLearningOnTheToy:
         fit(scorer.to("meta"), day, steps=2, batch_size=8, learning_rate=1e-3, seed=0)
         assert {parameter.device.type for parameter in scorer.parameters()} == {"meta"}
 
+    def test_the_critic_does_not_shape_what_scores_moves(self) -> None:
+        """Its gradients are far larger than those of the policy, which would follow them."""
+        scorer = make_scorer()
+        observed = th.rand(4, 5, len(SCHEMA.candidate)), th.rand(4, len(SCHEMA.context)), th.ones(4, 5)
+        scorer(*observed)[1].sum().backward()
+        touched = {name.split(".")[0] for name, weights in scorer.named_parameters() if weights.grad is not None}
+        assert touched == {"value", "value_hidden"}
+
+    def test_the_critic_is_fitted_before_the_rollout_that_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        told: list[str] = []
+        collect, fit_critic = MaskablePPO.collect_rollouts, reinforce._fit_critic
+
+        def collected(self: MaskablePPO, *args: Any, **named: Any) -> bool:
+            told.append("rollout")
+            return bool(collect(self, *args, **named))
+
+        def fitted(model: MaskablePPO) -> None:
+            told.append("critic")
+            fit_critic(model)
+
+        monkeypatch.setattr(MaskablePPO, "collect_rollouts", collected)
+        monkeypatch.setattr(reinforce, "_fit_critic", fitted)
+        config = TrainConfig(slots=TOY_SLOTS, ppo_rollout=32, ppo_batch_size=16, ppo_updates=2)
+        assert len(list(improve(make_scorer(), ToyGenerator(), config, th.device("cpu"), lambda: False))) == 2
+        assert told == ["rollout", "critic", "rollout", "rollout"]
+
     def test_ppo_reaches_it_from_a_policy_that_never_moves(self) -> None:
         scorers = (make_scorer(seed=seed) for seed in range(20))
         scorer = next(scorer for scorer in scorers if toy_cost(scores_of(scorer)) == 1440)
@@ -206,13 +234,23 @@ def tiny() -> tuple[Recorder, TrainedPolicy]:
 class TestTraining:
     def test_it_tells_what_it_does_and_keeps_the_best(self, tiny: tuple[Recorder, TrainedPolicy]) -> None:
         recorder, policy = tiny
-        assert recorder.phases == ["validation", "collect", "fit", "collect", "fit", "improve", "validation"]
+        assert recorder.phases == [
+            "validation",
+            "collect",
+            "fit",
+            "collect",
+            "fit",
+            "improve",
+            "validation",
+            "validation",
+        ]
         assert recorder.policies
         best = recorder.policies[-1]
         assert all(th.equal(a, b) for a, b in zip(best.scorer.parameters(), policy.scorer.parameters(), strict=True))
         costs = [cost for _, cost in policy.curves["validation/cost, share of doing nothing"]]
         assert len(costs) == 3  # after each of two fits and one update
         assert policy.metrics["validation_cost_ratio"] == min(costs)
+        assert "ppo_gain_percent" in policy.metrics
         assert policy.metrics["best_is_from_ppo"] == float(costs[-1] < min(costs[:-1]))
         assert all(isinstance(value, float) for value in policy.metrics.values())
         assert policy.config == TINY

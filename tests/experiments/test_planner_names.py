@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from quell.agents import export
 from quell.agents.bundle import shipped_bundle
 from quell.agents.lookahead import LookaheadSettings
 from quell.agents.planner import VARIANTS, LearnedPlanner, Proposal
 from quell.env.model.errors import QuellError
+from quell.experiments import planners
 from quell.experiments.planners import is_bundle, is_learned, planner_for_snapshot, split_variant
 from quell.experiments.simulation import shown_names
+from tests.builders import build_cluster, vm
 
 
 @pytest.mark.parametrize(
@@ -37,10 +40,22 @@ def test_the_policy_that_comes_with_quell_is_there() -> None:
 
 
 def test_every_part_can_be_left_out() -> None:
-    planners = {name: planner_for_snapshot(f"learned@{name}") for name in VARIANTS}
-    settings = {(p.proposals, p.lookahead) for p in planners.values() if isinstance(p, LearnedPlanner)}
-    assert len(settings) == len(VARIANTS) == 7
-    assert (tuple(Proposal), LookaheadSettings()) not in settings
+    without = {name: planner_for_snapshot(f"learned@{name}") for name in VARIANTS}
+    settings = {(p.proposals, p.lookahead, p.has_forecast) for p in without.values() if isinstance(p, LearnedPlanner)}
+    assert len(settings) == len(VARIANTS) == 8
+    assert (tuple(Proposal), LookaheadSettings(), True) not in settings
+    assert [planner.name for planner in without.values()] == [f"learned@{name}" for name in VARIANTS]
+
+
+@pytest.mark.parametrize("name", ["learned@search", f"{shipped_bundle()}@search"])
+def test_a_plan_says_which_part_made_it(name: str) -> None:
+    """It said "planned by learned", though no policy had been asked."""
+    cluster = build_cluster(2, [vm("a", 0, cpu=60), vm("b", 0, cpu=30)])
+    assert planner_for_snapshot(name).plan(cluster).planner == "learned@search"
+
+
+def test_a_bundle_is_known_by_the_suffix_that_it_is_written_with() -> None:
+    assert planners.BUNDLE_SUFFIX == export.BUNDLE_SUFFIX
 
 
 def test_an_unknown_part_is_named() -> None:
