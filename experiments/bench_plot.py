@@ -17,6 +17,7 @@ COST_TICKS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 SECOND_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
 MARKERS = ("o", "s", "^", "D")
 INTERACTIVE_SECONDS = 5.0  # the default of `solve_limit_seconds`
+NOTHING_TO_COMPARE = "no plan with a move whose least cost is known"
 
 
 def plans_figure(figures: dict[str, Any]) -> Figure:
@@ -38,10 +39,12 @@ def _draw_costs(axes: Axes, figures: dict[str, Any]) -> None:
     asked = {row["planner"] for row in figures["peers"]} | {row["planner"] for row in figures["planners"]}
     names = [name for name in dict.fromkeys(a["planner"] for a in answers) if name in asked]
     rng = np.random.default_rng(0)
+    is_comparable = False
     for y, name in enumerate(names):
         shown = [a for a in answers if a["planner"] == name and a["status"] == "planned" and a["best_gib"]]
         ratio = np.array([a["cost_gib"] / a["best_gib"] for a in shown])
         is_valid = np.array([not a["broken"] and a["contended_hosts"] == 0 for a in shown], dtype=np.bool_)
+        is_comparable |= bool((ratio > 0).any())
         at = y + rng.uniform(-JITTER, JITTER, len(shown))
         dots: dict[str, Any] = {"s": 16, "edgecolors": planner_colour(name), "linewidths": 0.8, "zorder": 3}
         axes.scatter(ratio[is_valid], at[is_valid], color=planner_colour(name), **dots)
@@ -53,8 +56,12 @@ def _draw_costs(axes: Axes, figures: dict[str, Any]) -> None:
     axes.set_yticks(range(len(names)), labels=names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
-    axes.set_xscale("log")
-    _ticks(axes, "x", COST_TICKS, "{:g}x")
+    if is_comparable:  # of nothing above 0 there is no logarithm
+        axes.set_xscale("log")
+        _ticks(axes, "x", COST_TICKS, "{:g}x")
+    else:
+        axes.set_xticks([])
+        axes.text(0.5, 0.5, NOTHING_TO_COMPARE, transform=axes.transAxes, ha="center", fontsize=TEXT_SIZE, color=INK)
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
     label(axes, title="GiB moved, by the least that would do")
     legend(axes, loc="upper center", bbox_to_anchor=(0.45, -0.1), ncols=2, handletextpad=0.1, columnspacing=1.0)

@@ -101,6 +101,7 @@ def bench_recall(bench: RecallBench) -> dict[str, Any]:
         "hosts": bench.spec.hosts,
         "vms_per_host": bench.spec.vms_per_host,
         "load": bench.spec.load,
+        "scenario": bench.spec.scenario,
         "days": bench.days,
         "seed": bench.seed,
         "players": list(bench.players),

@@ -24,6 +24,8 @@ from .bench_learned import LearnedBench, bench_learned
 from .bench_plan import PlanBench, bench_plan
 from .bench_recall import RecallBench, bench_recall, recall_table
 from .bench_tables import env_tables, learned_table, peers_table, plans_table
+from .cli_options import print_json
+from .simulation import try_out_plot
 from .terminal import console, notice
 
 BENCHMARKS = ("plan", "env", "learned", "recall", "all")
@@ -41,18 +43,21 @@ def run_benchmarks(
     recall: RecallBench | None = None,
     learned: LearnedBench | None = None,
 ) -> dict[str, Any]:
-    """Runs one of `BENCHMARKS`; returns the figures.
+    """Runs one of `BENCHMARKS`, prints the figures as tables or JSON, and returns them.
+
+    They are printed before the plot is drawn: whatever becomes of it takes no figures away.
 
     Args:
         what: which of them.
         plan: what `plan` measures.
         plot: where its plot goes (.png or .svg), None for none.
-        is_text: whether tables are printed.
+        is_text: whether tables are printed; else it is JSON.
         recall: what `recall` measures.
         learned: what `learned` measures.
 
     Raises:
-        QuellError: there is no such benchmark, or it cannot be measured on what it is given.
+        QuellError: there is no such benchmark, its plot cannot be written, or it cannot be measured on what it is
+            given.
     """
     _check(what, plot)
     document: dict[str, Any] = {"machine": machine(), "reference_seconds": reference_seconds()}
@@ -61,6 +66,8 @@ def run_benchmarks(
             document[name] = measure()
             if is_text:
                 show(document[name])
+    if not is_text:
+        print_json(document)
     if plot is not None and "plan" in document:
         _write_plot(document["plan"], plot)
     return document
@@ -77,11 +84,10 @@ def _measures(plan: PlanBench, recall: RecallBench, learned: LearnedBench) -> di
 
 
 def _check(what: str, plot: Path | None) -> None:
-    """Refuses an unknown benchmark, and a plot of an unknown kind."""
+    """Refuses an unknown benchmark, and a plot that cannot be written."""
     if what not in BENCHMARKS:
         raise QuellError(f"benchmark {what!r} is unknown; there are {', '.join(BENCHMARKS)}")
-    if plot is not None and plot.suffix not in (".png", ".svg"):
-        raise QuellError(f"--plot: {plot} must end in .png or .svg")
+    try_out_plot(plot)
 
 
 def machine() -> dict[str, Any]:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from .. import __version__
 from ..baseline.mode import Mode
 from ..env.model.errors import QuellError
 from .cli_bench import bench
 from .cli_bundle import bundle_app
+from .cli_group import Commands, ReaderLeftError
 from .cli_learning import evaluate, train
 from .cli_options import (
     DEFAULT_STORE,
@@ -44,29 +44,12 @@ from .cli_options import (
     Workload,
     print_json,
 )
-from .interruption import INTERRUPTED
 from .legible import escaped, legible
 from .terminal import console, fail, notice
 
-
-class _ReaderLeftError(Exception):
-    """Who reads our output has closed it: `quell ... | head`."""
-
-
-class _Commands(TyperGroup):
-    """Tells a reader who has left from a fault: Typer makes both an exit code of 1."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs the command."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as fault:
-            raise _ReaderLeftError from fault
-
-
 app = typer.Typer(
     name="quell",
-    cls=_Commands,
+    cls=Commands,
     help="A scheduler that quells resource contention in virtualised clusters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -103,18 +86,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The main job: simulate, train, evaluate, export; all tracked in MLflow, told in one table and a report."""
-    from .interruption import Terminated
+    from .interruption import Terminated, tell_at_end
     from .run import RunConfig, how_to_go_on, run_main_job
 
     size = hosts, vms_per_host, load
     config = RunConfig(workload, budget_minutes, *size, episodes, seed, str(output), store, scenario)
     try:
         outcome = run_main_job(config, is_text=not as_json)
-    except KeyboardInterrupt:
-        notice(how_to_go_on(config))
-        raise typer.Exit(INTERRUPTED) from None
-    except Terminated:
-        notice(how_to_go_on(config))
+    except (KeyboardInterrupt, Terminated) as stop:
+        tell_at_end(stop, how_to_go_on(config))
         raise
     if as_json:
         print_json(outcome)
@@ -292,7 +272,7 @@ def main() -> None:
     except QuellError as error:
         fail(str(error))
         sys.exit(2)
-    except (_ReaderLeftError, BrokenPipeError):
+    except (ReaderLeftError, BrokenPipeError):
         # Nothing to tell, nobody to tell it to; what is still in the buffer is not to be complained about at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.close()

@@ -9,6 +9,7 @@ import typer
 
 from ..env.model.errors import QuellError
 from .cli_options import (
+    BUDGET_MINUTES,
     DEFAULT_STORE,
     Days,
     Episodes,
@@ -24,6 +25,7 @@ from .cli_options import (
     Workload,
     print_json,
 )
+from .number_options import MOST_SEED, decimal_option, whole_option
 
 
 def train(
@@ -33,15 +35,20 @@ def train(
     ] = "quick",
     budget_minutes: Annotated[
         float | None,
-        typer.Option(
-            min=0.1, max=10_080, help="Time for training, instead of the preset's time or number of days and updates."
+        decimal_option(
+            "--budget-minutes",
+            *BUDGET_MINUTES,
+            help="Time for training, instead of the preset's time or number of days and updates.",
         ),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option(help="As for simulate; by default the preset's: mixed for quick, ha for standard.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of everything that is drawn; 1 unless told.", show_default=False)
+        int | None,
+        whole_option(
+            "--seed", 0, MOST_SEED, help="Seed of everything that is drawn; 1 unless told.", show_default=False
+        ),
     ] = None,
     seeds: Annotated[
         str | None,

@@ -13,6 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from .limit import seconds_of
+from .number_options import MOST_SEED, decimal_option, whole_option
+
+BUDGET_MINUTES = (0.1, 10_080)  # a week at most
 
 Snapshot = Annotated[Path, typer.Argument(help="A quell.cluster/1 document.", show_default=False)]
 PlannerName = Annotated[
@@ -33,8 +36,8 @@ Limit = Annotated[
     ),
 ]
 Workload = Annotated[str, typer.Option(help="synthetic, bitbrains:PATH or planetlab:PATH.")]
-Hosts = Annotated[int, typer.Option(min=2, help="Hosts per cluster.")]
-VmsPerHost = Annotated[int, typer.Option(min=1, help="VMs per host.")]
+Hosts = Annotated[int, whole_option("--hosts", 2, help="Hosts per cluster.")]
+VmsPerHost = Annotated[int, whole_option("--vms-per-host", 1, help="VMs per host.")]
 HostsRange = Annotated[
     str, typer.Option("--hosts", metavar="N|FROM-TO", help="Hosts per cluster; of a range, drawn for each day.")
 ]
@@ -44,9 +47,10 @@ LoadRange = Annotated[
     typer.Option("--load", metavar="X|FROM-TO", help="Mean CPU utilization of the cluster over the day, or its range."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Processes that play days; by default one for each core.", show_default=False)
+    int | None,
+    whole_option("--workers", 1, help="Processes that play days; by default one for each core.", show_default=False),
 ]
-Load = Annotated[float, typer.Option(min=0.05, max=0.95, help="Mean CPU utilization of the cluster over the day.")]
+Load = Annotated[float, decimal_option("--load", 0.05, 0.95, help="Mean CPU utilization of the cluster over the day.")]
 Days = Annotated[
     str, typer.Option("--workload", help="synthetic, bitbrains:PATH, planetlab:PATH, or skew: hosts at 50, 5 and 5 %.")
 ]
@@ -57,9 +61,11 @@ ScenarioName = Annotated[
         help="plain, ha, overcommit, gpu, churn, failures, maintenance, or mixed: some of them, drawn for each day.",
     ),
 ]
-Episodes = Annotated[int, typer.Option(min=1, help="Days to simulate; every planner sees the same ones.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")]
-Budget = Annotated[float, typer.Option(min=0.1, max=10_080, help="Time for training, in minutes; a week at most.")]
+Episodes = Annotated[int, whole_option("--episodes", 1, help="Days to simulate; every planner sees the same ones.")]
+Seed = Annotated[int, whole_option("--seed", 0, MOST_SEED, help="Seed of everything that is drawn.")]
+Budget = Annotated[
+    float, decimal_option("--budget-minutes", *BUDGET_MINUTES, help="Time for training, in minutes; a week at most.")
+]
 Store = Annotated[str, typer.Option(help="MLflow store.")]
 DEFAULT_STORE = "sqlite:///mlflow.db"
 

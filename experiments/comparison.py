@@ -1,33 +1,16 @@
-"""Planners compared over the same days: robust means, intervals, paired differences, and what may be claimed from them.
+"""What a comparison of planners says: robust means, intervals, paired differences; and its JSON.
 
-The statistics stand in `bootstrap.py`, what may be said of them in `verdict.py`.
-Shapes: E episodes, T trainings of a planner (1 for one that is not trained), N = T * E results of it, B resamples.
+They are worked out in `compare.py`; what may be said of them stands in `verdict.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from typing import NamedTuple
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from ..env.world.costs import CostTerms
-from ..env.world.rounds import EpisodeResult
-from .bootstrap import (
-    DayDraw,
-    Draw,
-    Estimate,
-    FloatArray,
-    Interval,
-    boot_means,
-    cut_of,
-    interquartile_mean,
-    interval_of,
-)
-from .pairing import METRICS, PairedResults, Results
+from .bootstrap import Estimate, Interval
+from .pairing import METRICS
 
-RESAMPLES = 10_000
 LONGEST_NAME = 16  # letters of a planner's name in tables and axes
 YARDSTICK = "clairvoyant"  # what regret is measured against
 
@@ -198,126 +181,3 @@ def _difference_document(difference: PairedDifference) -> dict[str, object]:
 def _ends(interval: Interval | None) -> list[float | None]:
     """Low and high; twice null where there is no interval."""
     return [interval.low, interval.high] if interval else [None, None]
-
-
-def compare(
-    results: Results, *, against: str | Sequence[str] = "ads", resamples: int = RESAMPLES, seed: int = 0
-) -> Comparison:
-    """Compares planners on one suite.
-
-    Args:
-        results: the episodes of each planner, in any order, paired by seed. A planner that was trained several times
-            has each seed as many times; the n-th result of every seed is its n-th training's.
-        against: the planner or planners that the others are compared with, the main one first; those that did not run
-            are left out.
-        resamples: bootstrap resamples.
-        seed: of the bootstrap.
-
-    Raises:
-        QuellError: there is nothing to compare, or the planners' seeds are not the same.
-    """
-    return compare_suites({"": results}, against=against, resamples=resamples, seed=seed)
-
-
-def compare_suites(
-    suites: Mapping[str, Results], *, against: str | Sequence[str] = "ads", resamples: int = RESAMPLES, seed: int = 0
-) -> Comparison:
-    """Compares planners on several suites at once, each a stratum; see `compare`. Their costs should be of one size."""
-    table = PairedResults.of(suites)
-    draw, by_day = Draw(table.suite_E, resamples, seed), DayDraw(table.suite_E, table.day_E, seed)
-    chances: dict[str, _Chance] = {}
-    summaries = []
-    for planner, results_TE in table.results.items():
-        summary, boot_B = _summarize(planner, results_TE, draw)
-        summaries.append(summary)
-        by_day_B = by_day.means(_costs_TE(results_TE))
-        chances[planner] = _Chance(planner, summary.cost_core_minutes.value, boot_B, by_day_B, by_day.days)
-    references = []
-    for name in (against,) if isinstance(against, str) else against:
-        if name in table.results:
-            others = {p: _improved_E(table.results[p], table.results[name]) for p in table.results if p != name}
-            paired = (
-                _difference(chances[p], chances[name], chances, improved_E, draw) for p, improved_E in others.items()
-            )
-            references.append(Reference(name, tuple(paired)))
-    return Comparison(tuple(summaries), tuple(references), table.seeds, table.day_E)
-
-
-class _Chance(NamedTuple):
-    """The cost of a planner, core-minutes: its interquartile mean, and those of the resamples.
-
-    Attributes:
-        boot_B: of episodes.
-        by_day_B: of the days of the trace, of which there are `days`.
-    """
-
-    planner: str
-    cost: float
-    boot_B: FloatArray
-    by_day_B: FloatArray
-    days: int
-
-
-def _costs_TE(results_TE: list[list[EpisodeResult]]) -> FloatArray:
-    """Cost of each episode under each training, core-minutes; shape (T, E)."""
-    return np.array([[r.costs.total for r in results_E] for results_E in results_TE])
-
-
-def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) -> tuple[PlannerSummary, FloatArray]:
-    """The figures of one planner, and its bootstrapped costs, shape (B,)."""
-    results = [r for results_E in results_TE for r in results_E]
-    trainings, episodes = len(results_TE), len(results_TE[0])
-    count_NB = draw.of_trainings(trainings)
-    estimates, boots = {}, {}
-    for name, metric in METRICS.items():
-        values_N = np.array([metric(r) for r in results], dtype=np.float64)
-        boots[name] = boot_means(values_N, count_NB)
-        estimates[name] = Estimate(interquartile_mean(values_N), interval_of(boots[name], episodes))
-    summary = PlannerSummary(
-        planner=planner,
-        plan_seconds=interquartile_mean(np.array([r.plan_seconds for r in results], dtype=np.float64)),
-        violations=sum(r.violations for r in results),
-        middle_terms=_middle_terms(results),
-        episode_costs=tuple(float(cost) for cost in _costs_TE(results_TE).mean(axis=0)),
-        trainings=trainings,
-        **estimates,
-    )
-    return summary, boots["cost_core_minutes"]
-
-
-def _middle_terms(results: Sequence[EpisodeResult]) -> CostTerms:
-    """The mean of each term over the episodes whose costs make the interquartile mean."""
-    cut = cut_of(len(results))
-    middle = sorted(results, key=lambda r: r.costs.total)[cut : len(results) - cut]
-    return CostTerms(*np.mean([astuple(r.costs) for r in middle], axis=0).tolist())
-
-
-def _improved_E(results_TE: list[list[EpisodeResult]], reference_TE: list[list[EpisodeResult]]) -> FloatArray:
-    """Share of pairs in each episode in which the planner cost less than the reference, ties half; shape (E,)."""
-    cost_T1E, reference_1TE = _costs_TE(results_TE)[:, None, :], _costs_TE(reference_TE)[None, :, :]
-    return np.asarray(((cost_T1E < reference_1TE) + 0.5 * (cost_T1E == reference_1TE)).mean(axis=(0, 1)))
-
-
-def _difference(
-    own: _Chance, reference: _Chance, chances: Mapping[str, _Chance], improved_E: FloatArray, draw: Draw
-) -> PairedDifference:
-    """One planner against the reference."""
-    episodes, is_free = improved_E.size, reference.cost == 0
-    possible = reference.cost - chances[YARDSTICK].cost if YARDSTICK in chances else 0.0
-    return PairedDifference(
-        planner=own.planner,
-        core_minutes=Estimate(own.cost - reference.cost, interval_of(own.boot_B - reference.boot_B, episodes)),
-        percent=None if is_free else 100 * (own.cost / reference.cost - 1),
-        percent_interval=None if is_free else _percent_interval(own.boot_B, reference.boot_B, episodes),
-        percent_interval_by_day=None if is_free else _percent_interval(own.by_day_B, reference.by_day_B, own.days),
-        probability_of_improvement=Estimate(
-            float(improved_E.mean()), interval_of(improved_E @ draw.count_EB / episodes, episodes)
-        ),
-        regret_closed=(reference.cost - own.cost) / possible if possible > 0 else None,
-    )
-
-
-def _percent_interval(own_B: FloatArray, reference_B: FloatArray, size: int) -> Interval | None:
-    """How much dearer than the reference, percent; None where that costs nothing in some resample."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return interval_of(100 * (own_B / reference_B - 1), size)

@@ -14,16 +14,17 @@ from ..env.model.files import write_atomically
 from ..env.world.rounds import EpisodeResult
 from .bundle_origin import bundles_of, check_same
 from .cli_options import print_json
-from .comparison import Comparison, compare
+from .compare import compare
+from .comparison import Comparison
 from .difference_table import print_differences
 from .evaluation import Suite, play
-from .planners import PlannerFactory
+from .planners import PlannerFactory, bundle_path
 from .provenance import git_commit
 from .simulation import DaysAsked, name_planners, shown_names, try_out_plot
 from .terminal import console, notice
 from .training_spread import spread_document, spread_sentence
 from .verdict import FORESEEING
-from .writable import try_out
+from .writable import refuse_same, try_out
 
 DEFAULT_REFERENCE = "ads"
 SHOWN_PLANNERS = 2  # in the plot of a day
@@ -43,6 +44,7 @@ class Kept:
         Raises:
             QuellError: one cannot, or the plot's name ends in another way than plots do.
         """
+        refuse_same(output=self.output, plot=self.plot)
         try_out_plot(self.plot)
         if self.output is not None:
             try_out(self.output)
@@ -111,11 +113,21 @@ def trainings_of(names: Sequence[str], spread: Sequence[str]) -> tuple[str, ...]
     """The planners whose spread is to be told, as tables call them.
 
     Raises:
-        QuellError: one is named twice or is none of the planners, or there is only one.
+        QuellError: one is named twice, is none of the planners or was not trained, two are of one bundle, or there is
+            only one.
     """
     found = _chosen("--spread", names, spread)
     if len(found) == 1:
         raise QuellError(f"--spread {spread[0]!r}: one planner has no spread, name two or more")
+    bundle_of: dict[Path, str] = {}
+    for name, told in shown_names(names).items():
+        if told in found:
+            bundle = bundle_path(name)
+            if bundle is None:
+                raise QuellError(f"--spread {told!r}: is no trained policy; the spread is that of trainings")
+            first = bundle_of.setdefault(bundle, told)
+            if first != told:
+                raise QuellError(f"--spread: {first!r} and {told!r} are one training, of {bundle}")
     return found
 
 

@@ -22,6 +22,16 @@ class Terminated(SystemExit):
     """The process was asked to stop by a signal."""
 
 
+def tell_at_end(stop: BaseException, sentence: str) -> None:
+    """Has the command line say at its end what was lost and what is kept, not just that it was interrupted."""
+    stop.add_note(sentence)
+
+
+def told_of(stop: BaseException) -> str:
+    """What there is to say of a stop, a line each; empty where nobody had anything to say."""
+    return "\n".join(getattr(stop, "__notes__", ()))
+
+
 @contextmanager
 def ended_at_once() -> Iterator[None]:
     """Lets Ctrl-C end the process on the spot, without a traceback: while modules are loaded and nothing has begun.

@@ -131,7 +131,8 @@ def _learned(name: str, *, is_strict: bool) -> Planner:
         raise QuellError(f"planner {name!r}: there is no part {variant!r}; there are {', '.join(VARIANTS)}")
     path = bundle_path(name)
     assert path is not None  # the name is a learned one
-    return LearnedPlanner(load_bundle(path, SCHEMA), is_strict=is_strict, **VARIANTS.get(variant, {}))
+    parts = {"name": f"{LEARNED}@{variant}", **VARIANTS[variant]} if variant else {}
+    return LearnedPlanner(load_bundle(path, SCHEMA), is_strict=is_strict, **parts)
 
 
 def _forecast(name: str) -> Planner:

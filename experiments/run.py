@@ -20,7 +20,8 @@ from ..env.world.split import PARTS, TracePart
 from ..env.world.traces import part
 from ..env.world.workload import ClusterSpec
 from .audits import write_audits
-from .comparison import Comparison, compare
+from .compare import compare
+from .comparison import Comparison
 from .evaluation import Suite
 from .planners import planner_factory
 from .plots import cost_figure, curves_figure, day_figure, difference_figure, to_bytes

@@ -17,13 +17,13 @@ from ..env.world.skew import NAME as SKEW
 from ..env.world.traces import Trace, load_trace, part
 from .audits import write_audits
 from .cluster_mix import ClusterMix
-from .comparison import compare
+from .compare import compare
 from .evaluation import Played, Suite, evaluate, most_workers, play_suite
-from .interruption import stopped_by_signals
+from .interruption import Terminated, stopped_by_signals, tell_at_end
 from .planners import FORECAST, LEARNED, PlannerFactory, is_forecast, is_learned, planner_factory, split_variant
 from .sources import EpisodeSource, SkewDays, days_of
 from .terminal import notice, print_comparison, progress
-from .writable import try_out
+from .writable import refuse_same, try_out
 
 PLOT_SUFFIXES = (".png", ".svg")
 
@@ -42,6 +42,7 @@ class Outputs:
         Raises:
             QuellError: one cannot, or the plot's name ends in another way than plots do.
         """
+        refuse_same(plot=self.plot, audits=self.audits)
         try_out_plot(self.plot)
         if self.audits is not None:
             try_out(self.audits)
@@ -85,7 +86,11 @@ class DaysAsked:
         workers = most_workers(self.episodes) if self.workers is None else min(self.workers, self.episodes)
         with stopped_by_signals(), progress(f"days: {', '.join(name_planners(names, mode))}", total) as on_progress:
             make_planners = partial(name_planners, tuple(names), mode)
-            played = play_suite(suite, make_planners, workers, lambda done: on_progress(done, total))
+            try:
+                played = play_suite(suite, make_planners, workers, lambda done: on_progress(done, total))
+            except (KeyboardInterrupt, Terminated) as stop:
+                tell_at_end(stop, "interrupted while days were played; nothing was written")
+                raise
         if played.redraws:
             times = "once" if played.redraws == 1 else f"{played.redraws} times"
             notice(f"size and load were drawn again {times}: they did not go together with the day")

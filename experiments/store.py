@@ -142,12 +142,13 @@ def _sqlite_path(uri: str) -> Path:
         raise StoreError(f"store {uri}: must name a file, as in {SQLITE_PREFIX}mlflow.db")
     path = Path(name).absolute()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        is_folder = path.is_dir()
-    except FileExistsError as error:
-        raise StoreError(f"store {uri}: {path.parent} is not a folder") from error
+        is_there, is_folder = path.parent.exists(), path.is_dir()
     except OSError as error:
         raise StoreError(f"store {uri}: cannot be made: {error.strerror}") from error
+    if not is_there:  # it is not made: more often than not its name is a typing error
+        raise StoreError(f"store {uri}: there is no folder {path.parent}")
+    if not path.parent.is_dir():
+        raise StoreError(f"store {uri}: {path.parent} is not a folder")
     if is_folder:
         raise StoreError(f"store {uri}: is a folder, not a file")
     if not os.access(path.parent, os.W_OK):

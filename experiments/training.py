@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch as th
+
 from .. import __version__
 from ..agents.config import PRESETS, TrainConfig
 from ..agents.export import BUNDLE_SUFFIX, export_bundle
@@ -20,14 +22,14 @@ from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
 from ..env.world.split import TracePart
 from ..env.world.traces import Trace, part
-from .interruption import undisturbed
+from .interruption import Terminated, tell_at_end, undisturbed
 from .plots import Curves, Series
 from .provenance import git_commit
 from .simulation import load_workload
 from .terminal import OnProgress, console, notice, progress
 from .tracking import Run, Tracker
 from .training_settings import settings_of
-from .writable import try_out
+from .writable import claimed_file, try_out
 
 DEVICES = ("cpu", "cuda", "auto")
 NO_COMMIT = "unknown"  # of a Quell that is installed and lies in no repository
@@ -81,11 +83,14 @@ def train_watched(
         watcher = Watcher(run, on_progress)
         try:
             policy = train(train_part, validation_part, config, watcher)
-        except KeyboardInterrupt:
-            if watcher.best_policy is not None:
-                told = {"interrupted": True, "workload": train_part.trace.name}
+        except (KeyboardInterrupt, Terminated) as stop:
+            if watcher.best_policy is None:
+                tell_at_end(stop, f"training was interrupted before it had a policy; {bundle} was not written")
+                raise
+            told = {"interrupted": True, "workload": train_part.trace.name}
+            with undisturbed():  # a service manager that sends SIGTERM may send it to us twice
                 export_policy(watcher.best_policy, bundle, told, training)
-                notice(f"training was interrupted; the best policy so far is in {bundle}")
+            tell_at_end(stop, f"training was interrupted; the best policy so far is in {bundle}")
             raise
     run.metrics(policy.metrics)
     return policy
@@ -152,10 +157,12 @@ class TrainCommand:
         """The configuration.
 
         Raises:
-            QuellError: the preset, the device or a setting is unknown or wrong.
+            QuellError: the preset, the device or a setting is unknown or wrong, or the device is not there.
         """
         if self.device not in DEVICES:
             raise QuellError(f"--device {self.device}: it must be one of {', '.join(DEVICES)}")
+        if self.device == "cuda" and not th.cuda.is_available():
+            raise QuellError("--device cuda: there is none on this machine, or this PyTorch cannot use it")
         if self.preset not in PRESETS:
             raise QuellError(f"--preset {self.preset}: it must be one of {', '.join(PRESETS)}")
         config = replace(PRESETS[self.preset], seed=self.seed, device=self.device)
@@ -185,12 +192,13 @@ def train_and_export(command: TrainCommand, *, is_text: bool = True) -> dict[str
     """`quell train`: a policy from a workload's training part, chosen on its validation part, as a bundle.
 
     Raises:
-        QuellError: bad workload, device or setting, or the store or the bundle cannot be written.
+        QuellError: bad workload, device or setting; the store or the bundle cannot be written, or another training
+            writes that bundle.
     """
     command.config()
-    command.bundle()
-    tracker = Tracker(command.store)
-    return train_one(command, load_workload(command.workload), tracker, is_text=is_text)
+    with claimed_file(command.bundle(), "--output"):
+        tracker = Tracker(command.store)
+        return train_one(command, load_workload(command.workload), tracker, is_text=is_text)
 
 
 def train_one(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..env.model.errors import QuellError
-from .interruption import Terminated
+from .interruption import Terminated, tell_at_end
+from .number_options import MOST_SEED
 from .simulation import load_workload
 from .terminal import console, notice
 from .tracking import Tracker
 from .training import TrainCommand, train_one
 from .training_spread import spread_of
+from .writable import claimed_file
 
-MOST_SEEDS = 1_000
-MOST_SEED = 2**32 - 1  # what numpy and torch take
+MOST_SEEDS = 500  # each holds its bundle by an open file, and many systems allow 1,024
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
@@ -69,8 +71,20 @@ def train_seeds(command: TrainCommand, seeds: Sequence[int], *, is_text: bool = 
     commands = [replace(command, seed=seed, output=seed_output(command.output, seed)) for seed in seeds]
     for one in commands:
         one.config()
-        one.bundle()
+    with ExitStack() as claims:
+        for one in commands:
+            claims.enter_context(claimed_file(one.bundle(), "--output"))
+        done = _train_all(command, commands, is_text)
+    spread = spread_of([policy["metrics"]["validation_cost_ratio"] for policy in done])
+    if is_text:
+        console.print(_told(spread, len(done)), soft_wrap=True, markup=False)
+    return {"policies": done, "validation_cost_ratio": spread}
+
+
+def _train_all(command: TrainCommand, commands: Sequence[TrainCommand], is_text: bool) -> list[dict[str, Any]]:
+    """The trainings, one after another, as parts of one run; each is a document of `train_one` with its seed."""
     tracker, trace = Tracker(command.store), load_workload(command.workload)
+    seeds = [one.seed for one in commands]
     done: list[dict[str, Any]] = []
     with tracker.run("train seeds") as top:
         top.parameters({"seeds": ",".join(map(str, seeds))})
@@ -78,13 +92,10 @@ def train_seeds(command: TrainCommand, seeds: Sequence[int], *, is_text: bool = 
             for i, one in enumerate(commands):
                 notice(f"training {i + 1} of {len(commands)}: seed {one.seed}")
                 done.append({"seed": one.seed} | train_one(one, trace, tracker, top, is_text=is_text))
-        except (KeyboardInterrupt, Terminated):
-            notice(_how_to_go_on(done, seeds))
+        except (KeyboardInterrupt, Terminated) as stop:
+            tell_at_end(stop, _how_to_go_on(done, seeds))
             raise
-    spread = spread_of([policy["metrics"]["validation_cost_ratio"] for policy in done])
-    if is_text:
-        console.print(_told(spread, len(done)), soft_wrap=True, markup=False)
-    return {"policies": done, "validation_cost_ratio": spread}
+    return done
 
 
 def _told(spread: dict[str, float | None], count: int) -> str:

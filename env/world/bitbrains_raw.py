@@ -25,6 +25,7 @@ UTC_OFFSET_SECONDS = (
     7200  # the source counts days in Amsterdam, two hours ahead of UTC in all its months (summer of 2013)
 )
 MILLISECONDS_FROM = 1e11  # a timestamp above it (the year 5138 in seconds) can only be milliseconds
+STEP_TOLERANCE = 0.5  # of the usual distance of two samples
 
 RAW_COLUMNS = (
     "Timestamp [ms]",
@@ -154,8 +155,14 @@ def _read_csv(file: Path) -> dict[str, FloatArray]:
 
 
 def _check_times(file: Path, time_N: FloatArray) -> None:
-    """Raise where a timestamp lies so far from the others that it must be wrong."""
+    """Raise where timestamps do not count from 1970, or one lies so far from the others that it must be wrong."""
     seconds_N = _seconds(time_N)
+    steps = np.diff(np.unique(seconds_N))
+    if steps.size and abs(np.median(steps) / (1000 * SLOT_SECONDS) - 1) < STEP_TOLERANCE:
+        raise TraceError(
+            f"{file}, {TIME}: samples are {np.median(steps):.0f} apart, so these are milliseconds, but not since 1970; "
+            "Unix time is needed, in seconds (as published, whatever the header says) or milliseconds"
+        )
     days_N = np.abs(seconds_N - np.median(seconds_N)) / (SLOT_SECONDS * SAMPLES_PER_DAY)
     worst = int(np.argmax(days_N))
     if days_N[worst] > LONGEST_DAYS:

@@ -92,11 +92,23 @@ def _day_folders(path: Path) -> list[Path]:
     for earlier, later in zip(days, days[1:], strict=False):
         if earlier.name == later.name:
             raise TraceError(f"{path}: day {later.name} is there twice ({earlier.parent} and {later.parent})")
+    _refuse_strangers({day.parent for day in days})
     if not days and _vm_files(path):
         return [path]
     if not days:
         raise TraceError(f"{path}: holds no day folder (named like 20110303) and no file of a VM")
     return days
+
+
+def _refuse_strangers(homes: set[Path]) -> None:
+    """Refuses a folder of files beside day folders whose name is no date: without it the days are split otherwise."""
+    for home in sorted(homes):
+        for folder in sorted(p for p in home.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            if not _is_day(folder.name) and _vm_files(folder):
+                raise TraceError(
+                    f"{folder}: its name is no date such as 20110303, yet it lies among day folders and holds files; "
+                    "rename it, or move it away"
+                )
 
 
 def _vm_files(day: Path) -> list[Path]:

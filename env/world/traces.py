@@ -39,7 +39,7 @@ def load_trace(workload: str, *, seed: int = 0, progress: Progress | None = None
     if workload == SKEW:
         raise TraceError(f"workload {SKEW!r} is one fixed day and no trace: simulate and evaluate can play it, no more")
     if kind not in ("bitbrains", "planetlab"):
-        raise TraceError(f"workload {workload!r} is unknown; it must be {KINDS}")
+        raise TraceError(f"workload {workload!r} is unknown; it must be {KINDS} (or {SKEW}, to simulate and evaluate)")
     if not path:
         raise TraceError(f"workload {workload!r} names no path; it must be {kind}:PATH")
     try:

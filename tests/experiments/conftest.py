@@ -79,6 +79,7 @@ def many_results() -> dict[str, list[EpisodeResult]]:
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store as Quell makes it, to be copied: to make one takes more than a second."""
     path = tmp_path_factory.mktemp("store") / "deep" / "er" / "mlflow.db"
+    path.parent.mkdir(parents=True)
     open_store(f"sqlite:///{path}")
     return path
 

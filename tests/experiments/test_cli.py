@@ -178,7 +178,7 @@ def test_explain_tells_an_id_that_is_not_there(monkeypatch: pytest.MonkeyPatch, 
     assert "--vm: 'db-9' is no VM or session of this cluster (did you mean" in printed.err
 
 
-@pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "refused"), ("ads", "planned")])
+@pytest.mark.parametrize(("planner", "status"), [("none", "refused"), ("spread", "planned"), ("ads", "planned")])
 def test_every_planner_answers(
     planner: str, status: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from quell.env.model.errors import QuellError
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bootstrap import Interval
-from quell.experiments.comparison import compare, compare_suites
+from quell.experiments.compare import compare, compare_suites
 
 Results = dict[str, list[EpisodeResult]]
 SuiteBuilder = Callable[..., list[EpisodeResult]]

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from quell.env.world.rounds import EpisodeResult
-from quell.experiments.comparison import Comparison, compare
+from quell.experiments.compare import compare
+from quell.experiments.comparison import Comparison
 from quell.experiments.difference_table import difference_table, print_differences
 
 Results = dict[str, list[EpisodeResult]]

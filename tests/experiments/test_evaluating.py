@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quell.agents.bundle import shipped_bundle
 from quell.env.model.errors import QuellError, StoreError
 from quell.env.world.bitbrains_raw import RAW_COLUMNS
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bundle_origin import bundles_of
 from quell.experiments.cli import main
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.evaluating import references_of, shown_day
 from quell.experiments.simulation import shown_names
 
@@ -119,6 +121,11 @@ def test_a_file_that_fails_at_the_end_takes_no_figures_away(
         ),
         (["--spread", "none,none"], "--spread: 'none' is named twice"),
         (["--spread", "none"], "--spread 'none': one planner has no spread"),
+        (["--spread", "ads,none"], "--spread 'none': is no trained policy; the spread is that of trainings"),
+        (
+            ["--planners", "learned,learned@search", "--spread", "learned,learned@search"],
+            "--spread: 'learned' and 'learned@search' are one training, of ",
+        ),
         (["--hosts", "16-8"], "--hosts '16-8': the range must rise"),
         (["--load", "2"], "--load '2': 2 is not from 0.05 to 0.95"),
         (["--plot", "suite.pdf"], "--plot suite.pdf: the name must end in .png or .svg"),
@@ -141,17 +148,19 @@ def test_bad_options_are_told_before_any_work(
 def test_the_spread_over_trainings_is_told_in_a_line_and_in_the_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
-    file = tmp_path / "figures.json"
-    asked = ["--planners", "none,learned,ads", "--spread", "none,learned", "--output", str(file)]
+    file, bundle = tmp_path / "figures.json", tmp_path / "other.quell"
+    shutil.copy(shipped_bundle(), bundle)
+    other, told = f"{bundle}@search", "other@search"
+    asked = ["--planners", f"learned,{other},ads", "--spread", f"{other},learned", "--output", str(file)]
     assert run_cli(monkeypatch, "evaluate", *SMALL, *asked) == 0
     document = json.loads(file.read_text())
-    assert document["bundles"] == bundles_of(["learned"])
-    costs = [document["planners"][name]["cost_core_minutes"] for name in ("none", "learned")]
+    assert document["bundles"] == bundles_of(["learned", other])
+    costs = [document["planners"][name]["cost_core_minutes"] for name in (told, "learned")]
     spread = document["spread"]["cost_core_minutes"]
-    assert document["spread"]["planners"] == ["none", "learned"]
+    assert document["spread"]["planners"] == [told, "learned"]
     assert (spread["mean"], spread["low"], spread["high"]) == (sum(costs) / 2, min(costs), max(costs))
     assert spread["standard_deviation"] == pytest.approx(abs(costs[0] - costs[1]) / 2**0.5)
-    percents = [document["paired"][name]["difference_percent"] for name in ("none", "learned")]
+    percents = [document["paired"][name]["difference_percent"] for name in (told, "learned")]
     assert document["spread"]["difference_percent"]["low"] == min(percents)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Spread over 2 trainings: ")]
     assert f"{min(costs):,.0f} to {max(costs):,.0f}" in line and "against ads " in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import time
 import weakref
@@ -16,13 +17,15 @@ from quell.env.model.errors import QuellError, StoreError
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments import cli, run, writable
 from quell.experiments.cluster_mix import ClusterMix
+from quell.experiments.evaluating import Kept
 from quell.experiments.interruption import Terminated, never_swallowed, stopped_by_signals
 from quell.experiments.planners import planner_factory
 from quell.experiments.run import RunConfig, how_to_go_on, run_main_job
 from quell.experiments.simulation import DaysAsked, Outputs, simulate_days
 from quell.experiments.terminal import PIPED_WIDTH, _Console
 from quell.experiments.training import TrainCommand, train_and_export
-from quell.experiments.writable import claimed, try_out
+from quell.experiments.training_seeds import train_seeds
+from quell.experiments.writable import claimed, claimed_file, try_out
 
 
 class Thing:
@@ -72,6 +75,38 @@ class TestBeforeAnyWork:
             asked = DaysAsked("nothing", ClusterMix(), 1, 1, "all")
             simulate_days(asked, ["none"], Outputs(tmp_path / "nowhere" / "day.svg"))
 
+    def test_a_device_that_is_not_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It was told after the workload was loaded and a run begun."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        with pytest.raises(QuellError, match="--device cuda: there is none on this machine"):
+            train_and_export(TrainCommand("nothing", 1.0, 1, "policy.quell", "cuda", "sqlite:///mlflow.db"))
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_link_is_tried_out_where_it_leads(self, tmp_path: Path) -> None:
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "good").symlink_to(tmp_path / "deep" / "policy.quell")
+        (tmp_path / "bad").symlink_to(tmp_path / "gone" / "policy.quell")
+        try_out(tmp_path / "good")
+        with pytest.raises(StoreError, match="bad cannot be written: No such file or directory"):
+            try_out(tmp_path / "bad")
+        assert list((tmp_path / "deep").iterdir()) == []
+
+    def test_a_pipe_is_not_opened_before_there_is_something_to_write(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        try_out(tmp_path / "pipe")  # to open it would wait for a reader
+
+    @pytest.mark.parametrize("same", ["same.svg", "link.svg", "./same.svg"])
+    def test_two_files_that_are_one(self, same: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The plot took the place of the figures, with exit code 0."""
+        monkeypatch.chdir(tmp_path)
+        Path("link.svg").symlink_to("same.svg")
+        with pytest.raises(StoreError, match="--output and --plot name the same file"):
+            Kept(Path(same), Path("same.svg")).try_out()
+        with pytest.raises(StoreError, match="--plot and --audits name the same file"):
+            Outputs(Path(same), Path("same.svg")).try_out()
+        Kept(Path("other.svg"), Path("same.svg")).try_out()
+
     def test_an_unknown_planner(self) -> None:
         with pytest.raises(QuellError, match="did you mean 'ads'"):
             planner_factory("adz")
@@ -112,6 +147,54 @@ class TestAFolderOfOneRun:
         with claimed(tmp_path, "--output"):
             pass
         assert "cannot be kept for this run alone (No locks available)" in capsys.readouterr().err
+
+
+class TestAFileOfOneTraining:
+    """Two trainings wrote one bundle, both ended with exit code 0, and one policy was gone."""
+
+    def test_a_second_training_is_refused_before_any_work(self, tmp_path: Path) -> None:
+        (tmp_path / "link.quell").symlink_to(tmp_path / "policy.quell")
+        for name in ("policy.quell", "link.quell"):
+            command = TrainCommand("nothing", 1.0, 1, str(tmp_path / name), "cpu", f"sqlite:///{tmp_path}/mlflow.db")
+            with claimed_file(tmp_path / "policy.quell", "--output"), pytest.raises(StoreError) as refused:
+                train_and_export(command)
+            assert (
+                str(refused.value) == f"--output {tmp_path / name}: another training is writing it; name another file"
+            )
+        assert [file.name for file in tmp_path.iterdir()] == ["link.quell"]
+
+    def test_of_several_seeds_one_is_enough(self, tmp_path: Path) -> None:
+        command = TrainCommand("nothing", 1.0, 1, str(tmp_path / "a.quell"), "cpu", f"sqlite:///{tmp_path}/mlflow.db")
+        with (
+            claimed_file(tmp_path / "a.seed-2.quell", "--output"),
+            pytest.raises(StoreError, match="a.seed-2.quell: an"),
+        ):
+            train_seeds(command, [1, 2])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_another_file_of_the_folder_is_free_and_so_is_this_one_afterwards(self, tmp_path: Path) -> None:
+        (tmp_path / ".a.quell.lock").touch()  # of a process that was killed
+        with claimed_file(tmp_path / "a.quell", "--output"), claimed_file(tmp_path / "b.quell", "--output"):
+            pass
+        with claimed_file(tmp_path / "a.quell", "--output"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_lock_file_that_its_owner_takes_away_is_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock, flock = tmp_path / ".a.quell.lock", writable.fcntl.flock
+        taken: list[int] = []
+
+        def overtaken(descriptor: int, how: int) -> None:
+            if not taken:
+                lock.unlink()
+            taken.append(descriptor)
+            flock(descriptor, how)
+
+        monkeypatch.setattr(writable.fcntl, "flock", overtaken)
+        with claimed_file(tmp_path / "a.quell", "--output"):
+            assert lock.exists() and len(taken) == 2
 
 
 def test_the_figures_are_shown_though_no_file_can_be_written_any_more(

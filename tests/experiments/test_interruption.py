@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from quell.experiments import planning, simulation
+from quell.experiments.cli import main
 from quell.experiments.interruption import (
     INTERRUPTED,
     STOP_SIGNALS,
@@ -70,6 +72,36 @@ class TestUndisturbed:
         thread.start()
         thread.join()
         assert done == [True]
+
+
+class TestTheLastWord:
+    """After Ctrl-C there was exit code 130, and not a word of what had become of the files."""
+
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_days_that_are_interrupted(
+        self, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        def play(*_: object) -> None:
+            signal.raise_signal(number)
+
+        monkeypatch.setattr(simulation, "play_suite", play)
+        monkeypatch.setattr("sys.argv", ["quell", "evaluate", "--planners", "none", "--workload", "skew"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
+        assert capsys.readouterr().err.endswith("interrupted while days were played; nothing was written\n")
+
+    def test_of_work_with_nothing_to_say_the_command_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    ) -> None:
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(planning, "plan_snapshot", stop)
+        monkeypatch.setattr("sys.argv", ["quell", "plan", "snapshot.json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code, capsys.readouterr().err) == (INTERRUPTED, "quell plan was interrupted\n")
 
 
 class TestEndedAtOnce:

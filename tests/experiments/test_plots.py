@@ -19,7 +19,8 @@ from PIL import Image
 from quell.env.model.cluster import Inventory
 from quell.env.world.migration import Outcome
 from quell.env.world.rounds import EpisodeResult
-from quell.experiments.comparison import Comparison, compare
+from quell.experiments.compare import compare
+from quell.experiments.comparison import Comparison
 from quell.experiments.figures import PLANNER_COLOURS, planner_colour, utilization_colours
 from quell.experiments.plots import (
     Curves,

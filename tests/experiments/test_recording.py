@@ -18,7 +18,7 @@ from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bundle_origin import bundles_of, check_same
 from quell.experiments.bundle_text import bundle_text
 from quell.experiments.cli import main
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.terminal import console
 from quell.experiments.training_spread import spread_document
 

@@ -20,7 +20,7 @@ from quell.env.world.rounds import EpisodeResult
 from quell.env.world.split import TracePart
 from quell.env.world.trace import Trace
 from quell.env.world.workload import ClusterSpec
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.plots import Curves, Series
 from quell.experiments.report import PartFacts, ReportData, RunFacts, ShownDay, cautions, report_html, write_report
 from quell.experiments.verdict import verdict

@@ -91,6 +91,8 @@ class TestRefusals:
         (tmp_path / "file").write_text("in the way")
         with pytest.raises(StoreError, match="file is not a folder"):
             open_store(f"sqlite:///{tmp_path}/file/mlflow.db")
+        with pytest.raises(StoreError, match="there is no folder .*/gone"):  # a wrong command left it behind
+            open_store(f"sqlite:///{tmp_path}/gone/mlflow.db")
         with pytest.raises(StoreError, match="too long"):
             open_store(f"sqlite:///{tmp_path}/{'a' * 300}.db")
         with pytest.raises(StoreError, match="artifact folder .* cannot be written"):

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from quell.baseline.nothing import Nothing
 from quell.env.gym.generator import ToyGenerator
 from quell.env.world.rounds import EpisodeResult, run_episode
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.suite_figure import suite_figure
 
 Results = dict[str, list[EpisodeResult]]

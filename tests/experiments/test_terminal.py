@@ -12,7 +12,7 @@ from rich.console import Console
 
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments import terminal
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.terminal import comparison_table, duration, fail, notice, print_comparison, progress
 
 Results = dict[str, list[EpisodeResult]]

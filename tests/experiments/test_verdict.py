@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from quell.env.world.rounds import EpisodeResult
-from quell.experiments.comparison import compare
+from quell.experiments.compare import compare
 from quell.experiments.verdict import findings, lowest_planners, signed_percent, verdict
 
 SuiteBuilder = Callable[..., list[EpisodeResult]]

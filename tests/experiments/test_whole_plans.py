@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,13 @@ from quell.baseline.tuned import Tuned
 from quell.env.model.cluster import Cluster
 from quell.env.model.plan import Plan, Status, moves_of, validate
 from quell.env.model.planner import Planner
+from quell.env.model.snapshot import read_snapshot
 from quell.env.model.state import state_of
 from quell.experiments.instances import Size, draw_cluster
 from quell.experiments.whole_plans import WholePlans
 from tests.builders import build_cluster, vm
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "three-hosts.json"
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,30 @@ def test_where_the_others_have_no_valid_plan_either_nothing_moves() -> None:
     plan = WholePlans(half, replace(half, name="other")).plan(two_hot_hosts())
     assert (plan.status, plan.moves, plan.cost_gib) == (Status.REFUSED, (), 0.0)
     assert plan.reason.endswith("and the plan of other is not valid either: no move")
+
+
+@pytest.mark.parametrize("rules", [Tuned(), Spread()], ids=["tuned", "spread"])
+def test_where_the_rules_find_no_move_and_others_do_these_answer(rules: Planner) -> None:
+    """`quell plan examples/three-hosts.json --planner tuned` refused, though two moves resolve it."""
+    cluster = read_snapshot(EXAMPLE)
+    assert rules.plan(cluster).status is Status.REFUSED
+    plan = WholePlans(rules, Ads()).plan(cluster)
+    assert (plan.planner, plan.status, len(plan.moves)) == (rules.name, Status.PLANNED, 2)
+    assert plan.reason.startswith(f"{rules.name} finds no move (") and validate(state_of(cluster), plan) == ()
+    assert ") and leaves 1 contended host, so ads answers: 2 moves (" in plan.reason
+
+
+def test_a_refusal_of_everybody_stays_one() -> None:
+    crowded = build_cluster(2, [vm("a", 0, cpu=60), vm("b", 0, cpu=30), vm("c", 1, cpu=80)])
+    plan = WholePlans(Tuned(), Ads()).plan(crowded)
+    assert (plan.planner, plan.status, plan.moves) == ("tuned", Status.REFUSED, ())
+    assert plan.contentions and "leaves 1 contended host, so ads answers: " in plan.reason
+
+
+def test_where_nothing_is_contended_nobody_else_is_asked() -> None:
+    calm = build_cluster(2, [vm("a", 0, cpu=30)])
+    plan = WholePlans(Tuned(), Fixed(((0, 1),))).plan(calm)
+    assert (plan.planner, plan.status, plan.moves) == ("tuned", Status.NO_CONTENTION, ())
 
 
 @pytest.mark.parametrize("rules", [Tuned(), Spread()], ids=["tuned", "spread"])

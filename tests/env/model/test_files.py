@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from quell.env.model import files
 from quell.env.model.errors import StoreError
 from quell.env.model.files import write_atomically
 
@@ -114,6 +115,50 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "plan.json", "new")
     assert names_in(tmp_path) == []
+
+
+class TestWhatIsNoPlainFile:
+    """`-o lnk.json` replaced the link and left its target; `-o /dev/null`, as root, made a file of the device."""
+
+    @pytest.mark.parametrize("content", [None, "old"], ids=["dangling", "with a target"])
+    def test_of_a_link_the_target_is_written(self, content: str | None, tmp_path: Path) -> None:
+        link, target = tmp_path / "latest.json", tmp_path / "deep" / "plan.json"
+        target.parent.mkdir()
+        if content is not None:
+            target.write_text(content)
+        link.symlink_to(target)
+        write_atomically(link, "new")
+        assert link.is_symlink() and target.read_text() == "new"
+        assert names_in(tmp_path) == ["deep", "latest.json"] and names_in(target.parent) == ["plan.json"]
+
+    def test_links_in_a_circle_are_refused(self, tmp_path: Path) -> None:
+        one, other = tmp_path / "one", tmp_path / "other"
+        one.symlink_to(other)
+        other.symlink_to(one)
+        with pytest.raises(StoreError, match="one cannot be written: Too many levels of symbolic links"):
+            write_atomically(one, "new")
+        assert one.is_symlink() and other.is_symlink()
+
+    def test_a_pipe_stays_one_and_its_reader_gets_everything(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor() as pool:
+            heard = pool.submit(pipe.read_bytes)
+            write_atomically(pipe, "x" * 200_000)
+            assert heard.result() == b"x" * 200_000
+        assert stat.S_ISFIFO(pipe.stat().st_mode) and names_in(tmp_path) == ["pipe"]
+
+    def test_a_link_to_a_stream_is_written_after_what_is_there(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As with `quell plan -o /dev/stdout > plan.txt`."""
+        behind, stdout = tmp_path / "plan.txt", tmp_path / "dev" / "stdout"
+        behind.write_text("printed before\n")
+        stdout.parent.mkdir()
+        stdout.symlink_to(behind)
+        monkeypatch.setattr(files, "STREAM_FOLDERS", (str(stdout.parent),))
+        write_atomically(stdout, "the plan\n")
+        assert behind.read_text() == "printed before\nthe plan\n" and stdout.is_symlink()
 
 
 def test_two_writers_at_once_never_mix(tmp_path: Path) -> None:
