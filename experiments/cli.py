@@ -20,7 +20,7 @@ from ..env.model.errors import QuellError
 from .cli_bench import bench
 from .cli_bundle import bundle_app
 from .cli_group import Commands, ReaderLeftError
-from .cli_learning import evaluate, train
+from .cli_learning import evaluate, train, tune
 from .cli_options import (
     DEFAULT_STORE,
     Budget,
@@ -210,6 +210,7 @@ def simulate(
 
 app.command()(train)
 app.command()(evaluate)
+app.command()(tune)
 
 
 @app.command()

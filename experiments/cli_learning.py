@@ -1,4 +1,4 @@
-"""`quell train` and `quell evaluate` on the command line."""
+"""`quell train`, `quell evaluate` and `quell tune` on the command line."""
 
 from __future__ import annotations
 
@@ -136,3 +136,24 @@ def evaluate(
     trainings = () if spread is None else tuple(spread.split(","))
     kept = Kept(plot, output, not as_json)
     evaluate_planners(asked, planners.split(","), references, kept, trainings)
+
+
+def tune(
+    planner: Annotated[
+        str, typer.Option("--planner", "-p", help="tuned, forecast, or forecast:PATH of a bundle.")
+    ] = "tuned",
+    workload: Workload = "synthetic",
+    part: Annotated[
+        PartName, typer.Option(help="Part of the trace; planners are compared on `test`.")
+    ] = PartName.VALIDATION,
+    settings: Annotated[int, whole_option("--settings", 1, help="Settings to try, today's among them.")] = 40,
+    days: Annotated[int, whole_option("--days", 1, help="Days that the better ones are played on.")] = 8,
+    seed: Annotated[int, whole_option("--seed", 0, MOST_SEED, help="Seed of the settings; the days are fixed.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Search better settings for the rules that planners are compared with, on days that judge nobody."""
+    from .tuning import TuneAsked, tune_planner
+
+    document = tune_planner(TuneAsked(planner, workload, part.value, settings, days, seed), is_text=not as_json)
+    if as_json:
+        print_json(document)

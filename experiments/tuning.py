@@ -1,4 +1,4 @@
-"""Tuning the rules: a random search over their settings, on days of the validation part.
+"""`quell tune`: a random search over the settings of the rules `tuned` and `forecast`, on days of the validation part.
 
 Every setting is played on a few days; the better quarter goes on to more of them, and the best is told with what it
 costs on days that it was not chosen by. The same arguments try the same settings on the same days.
@@ -6,7 +6,6 @@ costs on days that it was not chosen by. The same arguments try the same setting
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,11 +14,17 @@ import numpy as np
 
 from ..baseline.nothing import Nothing
 from ..baseline.placement import place_with_room
-from ..baseline.tuned import TunedSettings
+from ..baseline.tuned import Tuned, TunedSettings
+from ..baseline.warm_up import warm_up_planners
+from ..env.model.errors import QuellError
 from ..env.model.planner import Planner
 from ..env.world.rounds import run_episode
 from ..env.world.split import TracePart
+from ..env.world.traces import part
 from ..env.world.workload import ClusterSpec, Episode, build_episode
+from .planners import bundle_path, is_forecast
+from .simulation import load_workload
+from .terminal import console, progress
 
 PlannerOf = Callable[[TunedSettings], Planner]
 
@@ -47,14 +52,14 @@ class Tried:
     cost: float | None = None
 
 
-def tuning_days(part: TracePart, count: int, *, first_seed: int = TUNING_SEED) -> list[Episode]:
+def tuning_days(pool: TracePart, count: int, *, first_seed: int = TUNING_SEED) -> list[Episode]:
     """Days of clusters with rules and HA, of the sizes and loads that planners are compared on."""
     episodes = []
     for seed in range(first_seed, first_seed + count):
         rng = np.random.default_rng(seed)
         hosts, vms = (int(rng.integers(low, high + 1)) for low, high in (HOSTS, VMS_PER_HOST))
         spec = ClusterSpec(hosts, vms, float(rng.uniform(*LOAD)), scenario="ha")
-        episodes.append(build_episode(part, spec, seed))
+        episodes.append(build_episode(pool, spec, seed))
     return episodes
 
 
@@ -75,7 +80,7 @@ def mean_cost(planner: Planner, episodes: Sequence[Episode]) -> float:
 
 
 def tune(
-    part: TracePart,
+    pool: TracePart,
     planner_of: PlannerOf,
     *,
     settings: int = 40,
@@ -86,7 +91,7 @@ def tune(
     """Searches settings.
 
     Args:
-        part: whose VMs and days are played; the validation part, where the result is to be compared on the test part.
+        pool: VMs and days to play; the validation part, where the result is to be compared on the test part.
         planner_of: the planner of a setting.
         settings: how many are tried, the defaults among them.
         days: that the better ones are played on; as many others check the best.
@@ -96,7 +101,7 @@ def tune(
     Returns:
         A document for JSON: the best settings, costs, and everything that was tried.
     """
-    episodes = tuning_days(part, days)
+    episodes = tuning_days(pool, days)
     quick = min(QUICK_DAYS, days)
     tried = []
     for values in drawn_settings(settings, seed):
@@ -111,7 +116,7 @@ def tune(
         if on_tried is not None:
             on_tried(tried[i])
     best = min(tried[:kept], key=lambda one: one.cost or np.inf)
-    check = tuning_days(part, days, first_seed=TUNING_SEED + days)
+    check = tuning_days(pool, days, first_seed=TUNING_SEED + days)
     return {
         "best": asdict(best.settings),
         "cost_core_minutes": best.cost,
@@ -122,6 +127,68 @@ def tune(
     }
 
 
+@dataclass(frozen=True)
+class TuneAsked:
+    """What `quell tune` was asked: whose settings, on which days, and how many of both."""
+
+    planner: str
+    workload: str
+    part_name: str
+    settings: int
+    days: int
+    seed: int
+
+
+def tune_planner(asked: TuneAsked, *, is_text: bool) -> dict[str, Any]:
+    """Searches settings of a planner, and prints the best as text; returns the document.
+
+    Raises:
+        QuellError: the planner is no rule with settings, or the workload or the bundle cannot be read.
+    """
+    planner_of = _rule_of(asked.planner)
+    days = part(load_workload(asked.workload), asked.part_name)
+    warm_up_planners()
+    total = asked.settings + max(1, round(KEPT_SHARE * asked.settings))
+    done: list[Tried] = []
+    with progress("tune", total) as on_progress:
+
+        def told(tried: Tried) -> None:
+            done.append(tried)
+            on_progress(len(done), total)
+
+        found = tune(days, planner_of, settings=asked.settings, days=asked.days, seed=asked.seed, on_tried=told)
+    document = asdict(asked) | found
+    if is_text:
+        console.print(tuning_text(document), soft_wrap=True, markup=False)
+    return document
+
+
+def _rule_of(name: str) -> PlannerOf:
+    """The rule of a name, for any settings; imported here so that `quell --help` does not wait for onnxruntime."""
+    if name == Tuned.name:
+        return Tuned
+    path = bundle_path(name) if is_forecast(name) else None
+    if path is None:
+        raise QuellError(f"--planner {name}: only the rules tuned, forecast and forecast:BUNDLE have settings to tune")
+    from ..agents.bundle import load_bundle
+    from ..agents.forecast_planner import forecast_planner
+
+    forecaster = load_bundle(path).forecaster
+    if forecaster is None:
+        raise QuellError(f"--planner {name}: the bundle {path} holds no forecaster")
+    return lambda settings: forecast_planner(forecaster, settings)
+
+
 def tuning_text(document: dict[str, Any]) -> str:
-    """The document as JSON."""
-    return json.dumps(document, indent=2)
+    """The best settings, and what they cost on the days that chose them and on others, core-minutes."""
+    settings = ", ".join(f"{name} {value:g}" for name, value in document["best"].items())
+    days, cost = document["days"], "{:,.0f} core-minutes a day ({:,.0f} where nothing is done)"
+    return "\n".join(
+        (
+            f"best of {document['settings']} settings of {document['planner']}: {settings}",
+            f"on the {days} days that chose them: "
+            + cost.format(document["cost_core_minutes"], document["nothing_core_minutes"]),
+            f"on {days} other days of the same part: "
+            + cost.format(document["check_core_minutes"], document["check_nothing_core_minutes"]),
+        )
+    )

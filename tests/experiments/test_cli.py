@@ -9,17 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from quell.experiments.cli import main
+from tests.command_line import run_cli
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "three-hosts.json"
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
 
 
 @pytest.fixture

@@ -22,22 +22,14 @@ from quell.env.model.errors import QuellError, StoreError
 from quell.env.world.bitbrains_raw import RAW_COLUMNS
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bundle_origin import bundles_of
-from quell.experiments.cli import main
 from quell.experiments.compare import compare
 from quell.experiments.evaluating import references_of, shown_day
 from quell.experiments.simulation import shown_names
+from tests.command_line import run_cli
 
 Results = dict[str, list[EpisodeResult]]
 
 SMALL = ["--hosts", "3", "--vms-per-host", "8", "--load", "0.6-0.7", "--episodes", "2", "--workers", "1"]
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
 
 
 def test_the_document_has_the_suite_and_a_pair_for_each_reference(

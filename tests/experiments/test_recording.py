@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,10 @@ from quell.env.model.errors import QuellError
 from quell.env.world.rounds import EpisodeResult
 from quell.experiments.bundle_origin import bundles_of, check_same
 from quell.experiments.bundle_text import bundle_text
-from quell.experiments.cli import main
 from quell.experiments.compare import compare
 from quell.experiments.terminal import console
 from quell.experiments.training_spread import spread_document
+from tests.command_line import run_cli
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "three-hosts.json"
 Results = dict[str, list[EpisodeResult]]
@@ -43,14 +42,6 @@ SUITE = {
     "seed": 1,
     "redraws": 0,
 }
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
 
 
 @pytest.fixture

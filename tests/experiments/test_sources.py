@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +12,14 @@ from quell.agents.config import TrainConfig
 from quell.env.model.errors import QuellError
 from quell.env.world.workload import ClusterSpec, Episode, build_episode
 from quell.experiments import sources
-from quell.experiments.cli import main
 from quell.experiments.cluster_mix import ClusterMix
 from quell.experiments.run import RunConfig, how_to_go_on
 from quell.experiments.simulation import load_source, load_workload
 from quell.experiments.sources import DRAWS, MixedDays, SkewDays, TraceDays
 from quell.experiments.training import TrainCommand
+from tests.command_line import run_cli
 
 SMALL = ["--hosts", "3", "--vms-per-host", "8", "--planner", "none", "--planner", "ads", "--json"]
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
 
 
 def test_a_suite_knows_its_part_and_its_clusters() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,18 +22,10 @@ from quell.env.gym.features import SCHEMA
 from quell.env.model.errors import QuellError
 from quell.env.world.split import TracePart
 from quell.experiments import training
-from quell.experiments.cli import main
 from quell.experiments.training_seeds import seed_output, seeds_of, train_seeds
+from tests.command_line import run_cli
 
 Written = dict[str, Mapping[str, Any]]
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
 
 
 @pytest.mark.parametrize(

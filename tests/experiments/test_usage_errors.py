@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from quell.env.model.errors import QuellError
-from quell.experiments.cli import main
 from quell.experiments.number_options import decimal_of, whole_of
-
-
-def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of `quell ARGUMENTS`, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["quell", *arguments])
-    with pytest.raises(SystemExit) as exit_info:
-        main()
-    return int(exit_info.value.code or 0)
-
+from tests.command_line import run_cli
 
 SEEDS = "it must be from 0 to 4294967295"
 MINUTES = "it must be a number, from 0.1 to 10080"
