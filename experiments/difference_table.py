@@ -14,10 +14,10 @@ from .terminal import comparison_table, console, table_note
 from .verdict import CLAIM_EPISODES, finding, signed_percent, verdict
 
 HOW_TO_READ = (
-    "Differences of interquartile means on the same days. The interval is about chance in building the clusters; by "
-    "trace day: the same where whole days of the trace are drawn, {days} here, as clusters of one day hold much the "
-    "same VMs. Cheaper on: share of the days, ties half. Regret closed: how much of the way from the reference to "
-    "clairvoyant, which sees the future. Shown: what the 95 % interval of the difference allows to say, from "
+    "Differences of interquartile means on the same days. The interval is about chance in building the clusters; below "
+    "it, by trace day: the same where whole days of the trace are drawn, {days} here, as clusters of one day hold much "
+    "the same VMs. Cheaper: on which share of the days, ties half. Regret closed: how much of the way from the reference "
+    "to clairvoyant, which sees the future. Shown: what the 95 % interval of the difference allows to say, from "
     f"{CLAIM_EPISODES} episodes on."
 )
 
@@ -45,9 +45,8 @@ def difference_table(comparison: Comparison) -> Table:
     table.add_column("planner\n", no_wrap=True)
     for header in (
         f"cost vs {short_name(str(comparison.against))}\n%",
-        "95 % interval\n%",
-        "by trace day\n%",
-        "cheaper on\n% of days",
+        "95 % interval\nby trace day, %",
+        "cheaper\n% of days",
         "regret closed\n%",
         "shown\n",
     ):
@@ -60,12 +59,12 @@ def difference_table(comparison: Comparison) -> Table:
 
 def _cells(comparison: Comparison, difference: PairedDifference) -> tuple[str, ...]:
     """The cells of one planner; a dash for what is not defined."""
-    regret = difference.regret_closed
+    regret, by_day = difference.regret_closed, difference.percent_interval_by_day
+    intervals = (difference.percent_interval, *((by_day,) if by_day else ()))
     return (
         short_name(difference.planner),
         _bare(difference.percent),
-        _ends(difference.percent_interval),
-        _ends(difference.percent_interval_by_day),
+        "\n".join(_ends(interval) for interval in intervals),
         f"{100 * difference.probability_of_improvement.value:.0f}",
         "-" if regret is None else f"{100 * regret:,.0f}",
         _shown(comparison, difference),
