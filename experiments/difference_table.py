@@ -17,8 +17,8 @@ HOW_TO_READ = (
     "Differences of interquartile means on the same days. The interval is about chance in building the clusters; below "
     "it, by trace day: the same where whole days of the trace are drawn, {days} here, as clusters of one day hold much "
     "the same VMs. Cheaper: on which share of the days, ties half. Regret closed: how much of the way from the "
-    "reference to clairvoyant, which sees the future. Shown: what the 95 % interval of the difference allows to say, from "
-    f"{CLAIM_EPISODES} episodes on."
+    "reference to clairvoyant, which sees the future. Shown: what the 95 % interval of the difference allows to say, "
+    f"from {CLAIM_EPISODES} episodes on."
 )
 
 
