@@ -28,10 +28,17 @@ from .bundle import INPUTS, MAX_BUNDLE_BYTES, OUTPUTS, WEIGHTS_MEMBER, Bundle, p
 from .forecast_features import FEATURES
 from .forecast_training import LEVELS, WINDOWS_MINUTES, QuantileNetwork, TrainedForecaster
 from .forecaster import FORECASTER_MEMBER, INPUT, OUTPUT, Forecaster, open_forecaster
-from .manifest import MANIFEST_MEMBER, ForecasterFields, Manifest, ManifestFields, format_manifest, refusal
+from .manifest import (
+    BUNDLE_SUFFIX,
+    MANIFEST_MEMBER,
+    ForecasterFields,
+    Manifest,
+    ManifestFields,
+    format_manifest,
+    refusal,
+)
 from .network import CandidateScorer
 
-BUNDLE_SUFFIX = ".quell"
 MAX_PARITY_ERROR = 1e-4
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can tell: a fixed one keeps the bytes the same
 

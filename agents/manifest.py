@@ -21,6 +21,7 @@ from ..env.gym.schema import FeatureSchema
 from ..env.model.errors import BundleError
 
 BUNDLE_FORMAT = "quell.bundle/1"
+BUNDLE_SUFFIX = ".quell"
 MANIFEST_MEMBER = "manifest.json"
 MAX_SHORTLIST_SIZE = 65_536
 _SEAL_KEY = "manifest_sha256"

@@ -107,7 +107,7 @@ class _Training:
     ) -> None:
         self.config, self.observer = config, observer
         self.started = time.monotonic()
-        self.device = _device(config.device)
+        self.device = device_of(config.device)
         sizes = config.hosts, config.vms_per_host, config.load
         self.parts = train_part, validation_part
         self.forecaster: TrainedForecaster | None = None
@@ -299,7 +299,7 @@ def _seeds(seed: int) -> Iterator[int]:
     return (int(s) for s in (np.random.SeedSequence([seed, n]).generate_state(1)[0] for n in itertools.count()))
 
 
-def _device(name: str) -> th.device:
+def device_of(name: str) -> th.device:
     """The device of a name.
 
     Raises:
@@ -307,5 +307,5 @@ def _device(name: str) -> th.device:
     """
     has_cuda = th.cuda.is_available()
     if name == "cuda" and not has_cuda:
-        raise QuellError("device 'cuda' is not available on this machine; use cpu or auto")
+        raise QuellError("--device cuda: there is none on this machine, or this PyTorch cannot use it; use cpu or auto")
     return th.device("cuda" if name == "cuda" or (name == "auto" and has_cuda) else "cpu")

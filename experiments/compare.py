@@ -58,45 +58,42 @@ def compare_suites(
     chances: dict[str, _Chance] = {}
     summaries = []
     for planner, results_TE in table.results.items():
-        summary, boot_B = _summarize(planner, results_TE, draw)
+        cost_TE = np.array([[r.costs.total for r in results_E] for results_E in results_TE])
+        summary, boot_B = _summarize(planner, results_TE, cost_TE, draw)
         summaries.append(summary)
-        by_day_B = by_day.means(_costs_TE(results_TE))
-        chances[planner] = _Chance(planner, summary.cost_core_minutes.value, boot_B, by_day_B, by_day.days)
+        chances[planner] = _Chance(planner, summary.cost_core_minutes.value, cost_TE, boot_B, by_day.means(cost_TE))
     references = []
     for name in (against,) if isinstance(against, str) else against:
         if name in table.results:
-            others = {p: _improved_E(table.results[p], table.results[name]) for p in table.results if p != name}
-            paired = (
-                _difference(chances[p], chances[name], chances, improved_E, draw) for p, improved_E in others.items()
-            )
+            possible = chances[name].cost - chances[YARDSTICK].cost if YARDSTICK in chances else 0.0
+            others = (own for own in chances.values() if own.planner != name)
+            paired = (_difference(own, chances[name], possible, draw, by_day.days) for own in others)
             references.append(Reference(name, tuple(paired)))
     return Comparison(tuple(summaries), tuple(references), table.seeds, table.day_E)
 
 
 class _Chance(NamedTuple):
-    """The cost of a planner, core-minutes: its interquartile mean, and those of the resamples.
+    """The cost of a planner, core-minutes: its interquartile mean, that of each episode, and means of the resamples.
 
     Attributes:
-        boot_B: of episodes.
-        by_day_B: of the days of the trace, of which there are `days`.
+        cost_TE: of each episode under each training.
+        boot_B: of resamples of episodes.
+        by_day_B: of resamples of the days of the trace.
     """
 
     planner: str
     cost: float
+    cost_TE: FloatArray
     boot_B: FloatArray
     by_day_B: FloatArray
-    days: int
 
 
-def _costs_TE(results_TE: list[list[EpisodeResult]]) -> FloatArray:
-    """Cost of each episode under each training, core-minutes; shape (T, E)."""
-    return np.array([[r.costs.total for r in results_E] for results_E in results_TE])
-
-
-def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) -> tuple[PlannerSummary, FloatArray]:
+def _summarize(
+    planner: str, results_TE: list[list[EpisodeResult]], cost_TE: FloatArray, draw: Draw
+) -> tuple[PlannerSummary, FloatArray]:
     """The figures of one planner, and its bootstrapped costs, shape (B,)."""
     results = [r for results_E in results_TE for r in results_E]
-    trainings, episodes = len(results_TE), len(results_TE[0])
+    trainings, episodes = cost_TE.shape
     count_NB = draw.of_trainings(trainings)
     estimates, boots = {}, {}
     for name, metric in METRICS.items():
@@ -108,7 +105,7 @@ def _summarize(planner: str, results_TE: list[list[EpisodeResult]], draw: Draw) 
         plan_seconds=interquartile_mean(np.array([r.plan_seconds for r in results], dtype=np.float64)),
         violations=sum(r.violations for r in results),
         middle_terms=_middle_terms(results),
-        episode_costs=tuple(float(cost) for cost in _costs_TE(results_TE).mean(axis=0)),
+        episode_costs=tuple(float(cost) for cost in cost_TE.mean(axis=0)),
         trainings=trainings,
         **estimates,
     )
@@ -122,24 +119,22 @@ def _middle_terms(results: Sequence[EpisodeResult]) -> CostTerms:
     return CostTerms(*np.mean([astuple(r.costs) for r in middle], axis=0).tolist())
 
 
-def _improved_E(results_TE: list[list[EpisodeResult]], reference_TE: list[list[EpisodeResult]]) -> FloatArray:
+def _improved_E(cost_TE: FloatArray, reference_TE: FloatArray) -> FloatArray:
     """Share of pairs in each episode in which the planner cost less than the reference, ties half; shape (E,)."""
-    cost_T1E, reference_1TE = _costs_TE(results_TE)[:, None, :], _costs_TE(reference_TE)[None, :, :]
+    cost_T1E, reference_1TE = cost_TE[:, None, :], reference_TE[None, :, :]
     return np.asarray(((cost_T1E < reference_1TE) + 0.5 * (cost_T1E == reference_1TE)).mean(axis=(0, 1)))
 
 
-def _difference(
-    own: _Chance, reference: _Chance, chances: Mapping[str, _Chance], improved_E: FloatArray, draw: Draw
-) -> PairedDifference:
-    """One planner against the reference."""
-    episodes, is_free = improved_E.size, reference.cost == 0
-    possible = reference.cost - chances[YARDSTICK].cost if YARDSTICK in chances else 0.0
+def _difference(own: _Chance, reference: _Chance, possible: float, draw: Draw, days: int) -> PairedDifference:
+    """One planner against the reference, which the yardstick undercuts by what is possible, core-minutes."""
+    improved_E, is_free = _improved_E(own.cost_TE, reference.cost_TE), reference.cost == 0
+    episodes = improved_E.size
     return PairedDifference(
         planner=own.planner,
         core_minutes=Estimate(own.cost - reference.cost, interval_of(own.boot_B - reference.boot_B, episodes)),
         percent=None if is_free else 100 * (own.cost / reference.cost - 1),
         percent_interval=None if is_free else _percent_interval(own.boot_B, reference.boot_B, episodes),
-        percent_interval_by_day=None if is_free else _percent_interval(own.by_day_B, reference.by_day_B, own.days),
+        percent_interval_by_day=None if is_free else _percent_interval(own.by_day_B, reference.by_day_B, days),
         probability_of_improvement=Estimate(
             float(improved_E.mean()), interval_of(improved_E @ draw.count_EB / episodes, episodes)
         ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..agents.manifest import BUNDLE_SUFFIX
 from ..baseline.catalogue import NAMES, make_planner, unknown_planner
 from ..baseline.mode import Mode
 from ..baseline.warm_up import warm_up_planners
@@ -18,7 +19,6 @@ from ..env.model.planner import Planner
 from ..env.world.workload import Episode
 from .whole_plans import WholePlans
 
-BUNDLE_SUFFIX = ".quell"
 FORECAST = "forecast"
 LEARNED = "learned"
 STILL = "none"

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..agents.bundle import parse_bundle, read_bundle
-from ..agents.manifest import Manifest
+from ..agents.manifest import BUNDLE_SUFFIX, Manifest
 from ..agents.suites import with_suite
 from ..env.model.errors import DocumentError, QuellError
 from ..env.model.files import write_atomically
 from .bundle_origin import origin_of
 from .figures_document import FiguresReader, read_figures
 from .legible import legible_words
-from .planners import BUNDLE_SUFFIX
 
 SHOWN_DIGITS = 12  # of a SHA-256
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch as th
-
 from .. import __version__
 from ..agents.config import PRESETS, TrainConfig
-from ..agents.export import BUNDLE_SUFFIX, export_bundle
+from ..agents.export import export_bundle
 from ..agents.lookahead import LookaheadSettings
-from ..agents.manifest import Manifest, ManifestFields
-from ..agents.train import TrainedPolicy, train
+from ..agents.manifest import BUNDLE_SUFFIX, Manifest, ManifestFields
+from ..agents.train import TrainedPolicy, device_of, train
 from ..env.gym.features import SCHEMA
 from ..env.model.errors import QuellError
 from ..env.world.split import TracePart
@@ -161,8 +159,7 @@ class TrainCommand:
         """
         if self.device not in DEVICES:
             raise QuellError(f"--device {self.device}: it must be one of {', '.join(DEVICES)}")
-        if self.device == "cuda" and not th.cuda.is_available():
-            raise QuellError("--device cuda: there is none on this machine, or this PyTorch cannot use it")
+        device_of(self.device)
         if self.preset not in PRESETS:
             raise QuellError(f"--preset {self.preset}: it must be one of {', '.join(PRESETS)}")
         config = replace(PRESETS[self.preset], seed=self.seed, device=self.device)

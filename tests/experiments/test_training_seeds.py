@@ -64,6 +64,14 @@ def store(new_store: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def train_cli(store: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The exit code of `quell train --output OUTPUT ARGUMENTS` on that store."""
+    return lambda output, *arguments: run_cli(
+        monkeypatch, "train", *arguments, "--output", str(output), "--store", store
+    )
+
+
+@pytest.fixture
 def instant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Trainings that are over at once, costing a hundredth of their seed; the function says which seed a signal stops.
 
@@ -97,11 +105,10 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_there_is_one_bundle_for_each_seed_and_the_spread_is_told(
-    instant: object, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    instant: object, train_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     output = str(tmp_path / "policy.quell")
-    asked = ["--seeds", "1-3", "--set", "ppo_updates=0", "--output", output, "--store", store, "--json"]
-    assert run_cli(monkeypatch, "train", *asked) == 0
+    assert train_cli(output, "--seeds", "1-3", "--set", "ppo_updates=0", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert [policy["seed"] for policy in document["policies"]] == [1, 2, 3]
     files = [tmp_path / f"policy.seed-{seed}.quell" for seed in (1, 2, 3)]
@@ -116,15 +123,11 @@ def test_there_is_one_bundle_for_each_seed_and_the_spread_is_told(
 
 
 def test_after_ctrl_c_what_is_finished_stays_and_the_rest_is_named(
-    instant: Callable[..., None],
-    store: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+    instant: Callable[..., None], train_cli: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     instant(2)
     output = str(tmp_path / "policy.quell")
-    assert run_cli(monkeypatch, "train", "--seeds", "1-3", "--output", output, "--store", store) == 130
+    assert train_cli(output, "--seeds", "1-3") == 130
     told = capsys.readouterr().err
     first, second = tmp_path / "policy.seed-1.quell", tmp_path / "policy.seed-2.quell"
     assert f"finished: {first}; to train the rest: --seeds 2,3" in told
@@ -138,15 +141,14 @@ def test_a_training_that_is_stopped_leaves_its_best_policy(
     number: int,
     code: int,
     instant: Callable[..., None],
-    store: str,
+    train_cli: Callable[..., int],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
     """After SIGTERM, as service managers send it, 26 updates of PPO were lost."""
     instant(1, number)
     output = tmp_path / "policy.quell"
-    assert run_cli(monkeypatch, "train", "--output", str(output), "--store", store) == code
+    assert train_cli(output) == code
     assert json.loads(output.read_text())["metrics"]["interrupted"] is True
     assert capsys.readouterr().err.endswith(f"training was interrupted; the best policy so far is in {output}\n")
 
@@ -155,20 +157,19 @@ def test_a_training_that_is_stopped_leaves_its_best_policy(
 def test_a_training_that_is_stopped_early_says_that_nothing_was_written(
     number: int,
     instant: Callable[..., None],
-    store: str,
+    train_cli: Callable[..., int],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
     instant(1, number, is_early=True)
     output = tmp_path / "policy.quell"
-    assert run_cli(monkeypatch, "train", "--output", str(output), "--store", store) in (130, 143)
+    assert train_cli(output) in (130, 143)
     told = f"training was interrupted before it had a policy; {output} was not written\n"
     assert capsys.readouterr().err.endswith(told) and not output.exists()
 
 
 def test_ctrl_c_while_a_bundle_is_written_does_not_cost_the_training(
-    instant: object, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instant: object, train_cli: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = training.export_bundle
 
@@ -178,7 +179,7 @@ def test_ctrl_c_while_a_bundle_is_written_does_not_cost_the_training(
 
     monkeypatch.setattr(training, "export_bundle", interrupted)
     output = tmp_path / "policy.quell"
-    assert run_cli(monkeypatch, "train", "--output", str(output), "--store", store) == 130
+    assert train_cli(output) == 130
     assert "interrupted" not in json.loads(output.read_text())["metrics"]
 
 
