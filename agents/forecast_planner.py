@@ -24,7 +24,7 @@ def forecast_planner(forecaster: Forecaster, settings: TunedSettings = FORECAST_
     return Tuned(settings, ForecastEstimate(forecaster, settings.quantile, settings.window_minutes), name=NAME)
 
 
-def forecast_planner_of(bundle: Bundle) -> Tuned:
+def forecast_planner_of(bundle: Bundle, settings: TunedSettings = FORECAST_SETTINGS) -> Tuned:
     """The same with the forecaster of a bundle.
 
     Raises:
@@ -32,4 +32,4 @@ def forecast_planner_of(bundle: Bundle) -> Tuned:
     """
     if bundle.forecaster is None:
         raise BundleError(f"bundle {bundle.path}: holds no forecaster, which the planner {NAME!r} needs")
-    return forecast_planner(bundle.forecaster)
+    return forecast_planner(bundle.forecaster, settings)

@@ -146,7 +146,7 @@ def tune(
     part: Annotated[
         PartName, typer.Option(help="Part of the trace; planners are compared on `test`.")
     ] = PartName.VALIDATION,
-    settings: Annotated[int, whole_option("--settings", 1, help="Settings to try, today's among them.")] = 40,
+    settings: Annotated[int, whole_option("--settings", 1, help="Settings to try, those of tuned among them.")] = 40,
     days: Annotated[int, whole_option("--days", 1, help="Days that the better ones are played on.")] = 8,
     seed: Annotated[int, whole_option("--seed", 0, MOST_SEED, help="Seed of the settings; the days are fixed.")] = 0,
     as_json: Json = False,

@@ -171,12 +171,11 @@ def _rule_of(name: str) -> PlannerOf:
     if path is None:
         raise QuellError(f"--planner {name}: only the rules tuned, forecast and forecast:BUNDLE have settings to tune")
     from ..agents.bundle import load_bundle
-    from ..agents.forecast_planner import forecast_planner
+    from ..agents.forecast_planner import forecast_planner_of
 
-    forecaster = load_bundle(path).forecaster
-    if forecaster is None:
-        raise QuellError(f"--planner {name}: the bundle {path} holds no forecaster")
-    return lambda settings: forecast_planner(forecaster, settings)
+    bundle = load_bundle(path)
+    forecast_planner_of(bundle)  # refuses one without a forecaster before any work
+    return lambda settings: forecast_planner_of(bundle, settings)
 
 
 def tuning_text(document: dict[str, Any]) -> str:
