@@ -1,6 +1,7 @@
 """The command line: options in, one sentence or one table out. What the commands do stands in the modules they call.
 
-Nothing heavy is imported here: planning from a bundle must never load torch, and `quell --help` should not wait.
+Nothing heavy is imported here: planning from a bundle must never load torch, and `quell --help` should not wait. What a
+command needs it loads itself, and Ctrl-C ends that at once (`ended_at_once`).
 Exit codes: 0 done; 1 a plan that `quell check` finds invalid, or a VM that `quell place` rejects; 2 bad input or a
 fault outside, told in one sentence; 130 interrupted.
 """
@@ -44,6 +45,7 @@ from .cli_options import (
     Workload,
     print_json,
 )
+from .interruption import Terminated, ended_at_once, never_swallowed, tell_at_end
 from .legible import escaped, legible
 from .terminal import console, fail, notice
 
@@ -86,8 +88,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The main job: simulate, train, evaluate, export; all tracked in MLflow, told in one table and a report."""
-    from .interruption import Terminated, tell_at_end
-    from .run import RunConfig, how_to_go_on, run_main_job
+    with ended_at_once():
+        from .run import RunConfig, how_to_go_on, run_main_job
 
     size = hosts, vms_per_host, load
     config = RunConfig(workload, budget_minutes, *size, episodes, seed, str(output), store, scenario)
@@ -109,7 +111,8 @@ def plan(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
 ) -> None:
     """One plan for a snapshot: the moves, in order, or the reason why there are none."""
-    from .planning import plan_snapshot, show_plan
+    with ended_at_once():
+        from .planning import plan_snapshot, show_plan
 
     show_plan(plan_snapshot(snapshot, planner, limit), as_json, output)
 
@@ -122,7 +125,8 @@ def place(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also write the plan document here.")] = None,
 ) -> None:
     """Where a VM starts, with the moves that make room for it: exit 0 where it is placed, exit 1 where rejected."""
-    from .planning import place_snapshot, show_plan
+    with ended_at_once():
+        from .planning import place_snapshot, show_plan
 
     made = place_snapshot(snapshot, vm)
     show_plan(made, as_json, output)
@@ -139,8 +143,9 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Why a VM moves or stays, what each move brings, or the smallest set of facts that blocks every plan."""
-    from .explaining import explain_snapshot, explanation_text
-    from .explanation_document import explanation_document
+    with ended_at_once():
+        from .explaining import explain_snapshot, explanation_text
+        from .explanation_document import explanation_document
 
     explained = explain_snapshot(snapshot, planner, vm, limit)
     if as_json:
@@ -156,7 +161,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Judge any plan: exit 0 where it is valid, exit 1 and the violations where it is not."""
-    from .planning import check_plan
+    with ended_at_once():
+        from .planning import check_plan
 
     violations = check_plan(snapshot, plan)
     if as_json:
@@ -198,8 +204,9 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Days of a cluster under one or more planners: the cost terms, and a plot of utilization and moves."""
-    from .cluster_mix import ClusterMix
-    from .simulation import DaysAsked, Outputs, simulate_days
+    with ended_at_once():
+        from .cluster_mix import ClusterMix
+        from .simulation import DaysAsked, Outputs, simulate_days
 
     mix = ClusterMix.of(hosts, vms_per_host, load, scenario)
     asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
@@ -226,7 +233,8 @@ def audits(
     as_json: Json = False,
 ) -> None:
     """What was done to clusters, when, why, and what it brought: migrations, other tasks, alerts."""
-    from .audits import audits_text, make_filter, read_audits, record_document
+    with ended_at_once():
+        from .audits import audits_text, make_filter, read_audits, record_document
 
     wanted = make_filter(operation, since, until, planner, vm)
     records = read_audits(file)
@@ -245,7 +253,8 @@ app.command()(bench)
 @data_app.command("list")
 def data_list(as_json: Json = False) -> None:
     """Public traces Quell can read: source, licence, size."""
-    from .data import list_data
+    with ended_at_once():
+        from .data import list_data
 
     document = list_data(not as_json)
     if as_json:
@@ -258,15 +267,14 @@ def data_fetch(
     to: Annotated[Path, typer.Option(help="Folder to put it in.")] = Path("data"),
 ) -> None:
     """Download a public trace: resumes where it was cut off, checks what came."""
-    from .data import fetch_data
+    with ended_at_once():
+        from .data import fetch_data
 
     fetch_data(name, to)
 
 
 def main() -> None:
     """Entry point: errors become one sentence and an exit code, never a traceback."""
-    from .interruption import never_swallowed
-
     try:
         with never_swallowed():
             app()

@@ -21,6 +21,7 @@ from .cli_options import (
     VmsPerHost,
     Workload,
 )
+from .interruption import ended_at_once
 from .number_options import whole_option
 
 USERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -85,12 +86,13 @@ def bench(
     An option that the benchmark has no use for is refused: --seed by `env`; --workload, --part, --days, --hosts and
     --vms-per-host by all but `recall`, --load and --scenario by all but that and `learned`; the rest is for `plan`.
     """
-    from ..env.world.workload import ClusterSpec
-    from .bench_learned import LearnedBench
-    from .bench_plan import PlanBench
-    from .bench_recall import RecallBench
-    from .benchmark import BENCHMARKS, run_benchmarks
-    from .instances import Size, shares_of
+    with ended_at_once():
+        from ..env.world.workload import ClusterSpec
+        from .bench_learned import LearnedBench
+        from .bench_plan import PlanBench
+        from .bench_recall import RecallBench
+        from .benchmark import BENCHMARKS, run_benchmarks
+        from .instances import Size, shares_of
 
     if what in BENCHMARKS:
         _refuse_unused(ctx, what)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .cli_options import Json, print_json
+from .interruption import ended_at_once
 from .terminal import console, notice
 
 bundle_app = typer.Typer(help="Look at exported policies, and record figures in them.", no_args_is_help=True)
@@ -22,8 +23,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of text.")] = False,
 ) -> None:
     """What a policy says about itself: features, training, validation, forecaster, and the suites recorded in it."""
-    from .bundle_text import bundle_text, manifest_document
-    from .planners import LEARNED, bundle_path
+    with ended_at_once():
+        from .bundle_text import bundle_text, manifest_document
+        from .planners import LEARNED, bundle_path
 
     path = bundle or bundle_path(LEARNED)
     assert path is not None  # `learned` always names a bundle
@@ -46,7 +48,8 @@ def record(
     as_json: Json = False,
 ) -> None:
     """Record figures in the manifest of the policy that they are of; its networks stay as they are."""
-    from .recording import RecordAsked, record_figures
+    with ended_at_once():
+        from .recording import RecordAsked, record_figures
 
     recorded = record_figures(RecordAsked(bundle, figures, name, output, replace))
     if as_json:

@@ -25,6 +25,7 @@ from .cli_options import (
     Workload,
     print_json,
 )
+from .interruption import ended_at_once
 from .number_options import MOST_SEED, decimal_option, whole_option
 
 
@@ -80,8 +81,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a policy on the training part of a workload and export it as a bundle; tracked in MLflow."""
-    from .training import TrainCommand, train_and_export
-    from .training_seeds import seeds_of, train_seeds
+    with ended_at_once():
+        from .training import TrainCommand, train_and_export
+        from .training_seeds import seeds_of, train_seeds
 
     if seed is not None and seeds is not None:
         raise QuellError(f"--seed {seed} and --seeds {seeds}: give one of them")
@@ -126,9 +128,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Planners side by side on the same unseen days, paired by seed, with intervals."""
-    from .cluster_mix import ClusterMix
-    from .evaluating import Kept, evaluate_planners
-    from .simulation import DaysAsked
+    with ended_at_once():
+        from .cluster_mix import ClusterMix
+        from .evaluating import Kept, evaluate_planners
+        from .simulation import DaysAsked
 
     mix = ClusterMix.of(hosts, vms_per_host, load, scenario)
     asked = DaysAsked(workload, mix, episodes, seed, part.value, workers)
@@ -152,7 +155,8 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Search better settings for the rules that planners are compared with, on days that judge nobody."""
-    from .tuning import TuneAsked, tune_planner
+    with ended_at_once():
+        from .tuning import TuneAsked, tune_planner
 
     document = tune_planner(TuneAsked(planner, workload, part.value, settings, days, seed), is_text=not as_json)
     if as_json:

@@ -134,17 +134,18 @@ class TestEndedAtOnce:
             signal.signal(signal.SIGINT, before)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seconds", [0.15, 0.3, 0.45, 0.6, 0.75, 0.9])
+    @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9, 1.2, 1.6, 2.0])
     def test_the_command_shows_no_traceback_however_early_it_is_stopped(self, seconds: float) -> None:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "quell", "evaluate", "--episodes", "500"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        time.sleep(seconds)
-        started.send_signal(signal.SIGINT)
-        out, errors = started.communicate(timeout=30)
+        command = [sys.executable, "-X", "importtime", "-m", "quell", "evaluate", "--episodes", "500"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as started:
+            assert started.stdout is not None and started.stderr is not None
+            # Before our first lines Python itself answers to Ctrl-C, however long a busy machine takes to get there.
+            before = next(line for line in started.stderr if line.endswith("quell.experiments.interruption\n"))
+            time.sleep(seconds)
+            started.send_signal(signal.SIGINT)
+            out, errors = started.communicate(timeout=60)
         # Python ends itself by the signal where it fell into `exec` (as of a dataclass): a shell says 130 to both.
         assert started.returncode in (INTERRUPTED, -signal.SIGINT)
-        assert (out, b"Traceback" in errors) == (b"", False)
+        assert before and (out, "Traceback" in errors) == ("", False), errors
