@@ -7,7 +7,7 @@ better on VMs they had never seen (see `agents/README.md`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,13 @@ import numpy.typing as npt
 from ..baseline.worth_search import WorthLimits, choose_deeds
 from ..env.gym.shortlist import Shortlist
 from ..env.gym.view import PlanView
+from ..env.model.clumps import Clumps
 from ..env.model.cluster import Cluster
 from ..env.world.migration import WorldSettings
 from .lookahead import Lookahead, LookaheadSettings, Quantiles
 from .teacher import mean_host_cores, single_worth_S
 
-ONE_DEED = WorthLimits(moves=2, deeds=1)  # a single move or a pair
+ONE_DEED = WorthLimits(deeds=1)  # a single move or a pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +31,13 @@ class Adviser:
     Attributes:
         ahead: the hour to come in scenarios, everything where the plan so far puts it.
         host_cores: mean CPU capacity of a host: the unit of worth.
+        clumps: VMs that move as one.
         settled: movables that the plan has moved.
     """
 
     ahead: Lookahead
     host_cores: float
+    clumps: Clumps = Clumps()
     settled: frozenset[int] = frozenset()
 
     @staticmethod
@@ -54,8 +57,8 @@ class Adviser:
             world: constants of migration.
             settings: how moves are judged; default: as when the policy is served.
         """
-        ahead = Lookahead.at(cluster, view.state, forecaster, settings or LookaheadSettings(), world)
-        return Adviser(ahead, mean_host_cores(cluster.inventory))
+        ahead = Lookahead.at(cluster, view.round.before, forecaster, settings or LookaheadSettings(), world)
+        return Adviser(ahead, mean_host_cores(cluster.inventory), view.round.clumps)
 
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,).
@@ -63,8 +66,9 @@ class Adviser:
         Where a swap or a pair that makes room is worth more than any single move, its first move is worth the whole of
         it: by itself it may lose, and once it is made, the second one shows what it wins.
         """
-        ahead = self.ahead
-        worth_S = single_worth_S(listed, ahead.foresight, ahead.price_M, self.host_cores)
+        ahead, clumps = self.ahead, self.clumps
+        alone = ahead.foresight.gathered(clumps), clumps.gathered(ahead.price_M)
+        worth_S = single_worth_S(listed, *alone, self.host_cores)
         if listed.is_empty:
             return worth_S
         deed = choose_deeds(ahead.state, ahead.foresight, ahead.price_M, ONE_DEED, self.settled)
@@ -76,4 +80,6 @@ class Adviser:
 
     def after(self, m: int, target: int) -> Adviser:
         """The adviser once the plan also has this move."""
-        return Adviser(self.ahead.after(m, target), self.host_cores, self.settled | {m})
+        moves = self.clumps.moves(m, target)
+        settled = self.settled | {v for v, _ in moves}
+        return replace(self, ahead=self.ahead.after_all(moves), settled=settled)

@@ -66,7 +66,7 @@ class Behaviour:
         idle_share: share of days on which nothing is moved, so that heavy contention is seen as well.
         noise: probability of a random choice instead, in half of the days.
         slots: K, length of the shortlist.
-        plan_limit: moves of one plan at most.
+        plan_limit: moves after which a plan is carried out.
         world: constants of migration.
         forecaster: what player and adviser look ahead with; None: the last hour stands for what is to come.
         charge: core-minutes that each move must bring besides its price, so that the student learns to hold back.
@@ -165,7 +165,7 @@ def play_day(episode: Episode, behaviour: Behaviour, student: Scores | None, rng
         if not simulator.is_busy:
             cluster = simulator.cluster()
             view = look_at(cluster, forecast_MJB=outlook(cluster) if outlook else None)
-            plan = None if is_idle else evacuation_plan(cluster, view.state, rules)
+            plan = None if is_idle else evacuation_plan(cluster, view.round.before, rules)
             if plan is None:
                 labels = Labels.at(episode, simulator.minute, cluster, view, behaviour)
                 view, decided = _decide(view, labels, behaviour, choose)

@@ -1,8 +1,8 @@
 """Emptying a host in maintenance: an order that somebody gave, not a trade-off that a policy may weigh.
 
 So while such a host is not empty the rules are asked first, served or in training. They can also move VMs that a VM-VM
-affinity rule (R5) ties to one another, which a policy that may stop after any move must leave alone. Only where the
-rules find no plan that resolves everything is the policy asked.
+affinity rule (R5) ties to one another where these are too unlike to be moved as one (`clumps.py`). Only where the rules
+find no plan that resolves everything is the policy asked.
 """
 
 from __future__ import annotations

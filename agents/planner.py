@@ -90,6 +90,12 @@ class Choice(NamedTuple):
     slot: int
     margin: float  # score of the slot above that of stop
 
+    @property
+    def moves(self) -> tuple[tuple[int, int], ...]:
+        """What the slot stands for: a move, or those of a clump; none where it is stop."""
+        move = self.listed.move(self.slot)
+        return () if move is None else self.view.round.clumps.moves(*move)
+
 
 @dataclass(frozen=True)
 class _Proposed:
@@ -115,7 +121,7 @@ def choose_moves(
         view: the cluster before any move.
         logits: scores the slots; the highest one is taken, the first of equals.
         slots: K, the length of the shortlist.
-        limit: moves of the plan at most.
+        limit: moves after which the plan is full.
 
     Returns:
         The cluster after the moves, and the decision behind each of them.
@@ -174,7 +180,7 @@ class LearnedPlanner:
         known = self.policy.forecaster if self.has_forecast else None
         forecaster = None if known is None else Remembered(known)
         view = look_at(cluster, forecast_MJB=None if forecaster is None else MixedOutlook(forecaster)(cluster))
-        found = contentions(view.state)
+        found = contentions(view.round.before)
         plan = self._answer(cluster, view, found, forecaster)
         return replace(plan, contentions=found, solve_seconds=time.perf_counter() - started)
 
@@ -182,17 +188,18 @@ class LearnedPlanner:
         self, cluster: Cluster, view: PlanView, found: tuple[Contention, ...], forecaster: Quantiles | None
     ) -> Plan:
         """The plan without its contentions and its time."""
+        before = view.round.before
         if self.is_strict and not found:
             return self._plan(view, Status.NO_CONTENTION, "no host is contended")
-        if (ordered := evacuation_plan(cluster, view.state, self._rules, must_resolve=self.is_strict)) is not None:
+        if (ordered := evacuation_plan(cluster, before, self._rules, must_resolve=self.is_strict)) is not None:
             return replace(ordered, planner=self.name)
         chosen = self._choose(cluster, view, forecaster)
-        left = int(np.count_nonzero(unresolved_H(chosen.after(view.state))))
+        left = int(np.count_nonzero(unresolved_H(chosen.after(before))))
         if self.is_strict and left:
             hosts = f"{left} contended host{'' if left == 1 else 's'}"
             return self._fall_back(cluster, view, f"the policy would relieve only part and leave {hosts}")
         plan = self._policy_plan(view, chosen, found)
-        broken = validate(view.state, plan, must_resolve=self.is_strict)
+        broken = validate(before, plan, must_resolve=self.is_strict)
         if broken:
             return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
         return plan
@@ -201,11 +208,11 @@ class LearnedPlanner:
         """The proposal that is worth most; no move at all where none is worth anything."""
         policy = _Proposed()
         if self.proposals != (Proposal.SEARCH,):
-            _, choices = choose_moves(view, self.policy.logits, slots=self.policy.slots)
-            policy = _Proposed(tuple(_move(choice) for choice in choices), tuple(c.margin for c in choices))
+            after, choices = choose_moves(view, self.policy.logits, slots=self.policy.slots)
+            policy = _Proposed(after.moves, tuple(c.margin for c in choices for _ in c.moves))
         if self.proposals == (Proposal.POLICY,):
             return policy
-        ahead = Lookahead.at(cluster, view.state, forecaster, self.lookahead, self.world)
+        ahead = Lookahead.at(cluster, view.round.before, forecaster, self.lookahead, self.world)
         plans = {
             Proposal.POLICY: lambda: policy.moves,
             Proposal.POLICY_AND_SEARCH: lambda: ahead.deeds(policy.moves),
@@ -217,7 +224,7 @@ class LearnedPlanner:
             margins = policy.margins if moves[: len(policy.moves)] == policy.moves else ()
             offers.append(_Proposed(moves, margins, ahead.worth(moves)))
         if self.is_strict:
-            resolving = [o for o in offers if not unresolved_H(o.after(view.state)).any()]
+            resolving = [o for o in offers if not unresolved_H(o.after(view.round.before)).any()]
             offers = resolving or offers
         return max(offers, key=lambda offer: offer.worth)
 
@@ -226,22 +233,22 @@ class LearnedPlanner:
         """The rules that answer where the policy may not."""
         return self.fallback or Ads(is_interactive=self.is_strict)
 
-    def _policy_plan(self, before: PlanView, chosen: _Proposed, found: tuple[Contention, ...]) -> Plan:
+    def _policy_plan(self, view: PlanView, chosen: _Proposed, found: tuple[Contention, ...]) -> Plan:
         """What was chosen, as a plan with its reasons."""
-        after = chosen.after(before.state)
-        resized = resizes(before.state, after)
+        after = chosen.after(view.round.before)
+        resized = resizes(view.round.before, after)
         if not chosen.moves and not (self.is_strict and resized):
             if found:
-                return self._plan(before, Status.REFUSED, "the policy holds no move to be worth its cost")
-            return self._plan(before, Status.NO_CONTENTION, "no host is contended, and the policy waits")
-        moves = moves_of(before.state, chosen.moves, move_reasons(before.state, chosen))
+                return self._plan(view, Status.REFUSED, "the policy holds no move to be worth its cost")
+            return self._plan(view, Status.NO_CONTENTION, "no host is contended, and the policy waits")
+        moves = moves_of(view.round.before, chosen.moves, move_reasons(view.round.before, chosen))
         cost_gib = float(sum(move.cost_gib for move in moves))
         left = int(np.count_nonzero(unresolved_H(after)))
         reason = f"the policy takes {len(moves)} move{'' if len(moves) == 1 else 's'}, {cost_gib:.1f} GiB"
         if chosen.worth > 0:
             reason += f", worth {chosen.worth:.0f} core-minutes in the hour to come"
         reason += f"; {left} host{' stays' if left == 1 else 's stay'} contended" if left else ""
-        plan = self._plan(before, Status.PLANNED, reason)
+        plan = self._plan(view, Status.PLANNED, reason)
         return replace(plan, moves=moves, resizes=resized, cost_gib=cost_gib)
 
     def _fall_back(self, cluster: Cluster, view: PlanView, why: str) -> Plan:
@@ -249,7 +256,7 @@ class LearnedPlanner:
         rules = self._rules
         plan = rules.plan(cluster)
         reason = f"{why}, so {rules.name} answers: {plan.reason}"
-        broken = validate(view.state, plan, must_resolve=self.is_strict)
+        broken = validate(view.round.before, plan, must_resolve=self.is_strict)
         if broken:
             return self._plan(view, Status.REFUSED, f"{why}, and so does that of {rules.name} ({broken[0]}): no move")
         return replace(plan, planner=self.name, reason=reason)
@@ -275,13 +282,6 @@ def move_reasons(before: State, chosen: _Proposed) -> list[str]:
         reasons.append(reason)
         state = after
     return reasons
-
-
-def _move(choice: Choice) -> tuple[int, int]:
-    """The move of a decision."""
-    move = choice.listed.move(choice.slot)
-    assert move is not None  # stop is never recorded as a choice
-    return move
 
 
 def _change(before: State, after: State, h: int) -> str:

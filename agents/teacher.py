@@ -28,7 +28,7 @@ class Teacher:
     """The true worth of moves from one moment of an episode on; follows a plan as it grows.
 
     Attributes:
-        foresight: the hour to come, everything where the plan so far puts it.
+        foresight: the hour to come, everything where the plan so far puts it; demand of clumps is their leads'.
         price_M: what each move must bring, core-minutes: what it costs by itself, and its charge; shape (M,).
         host_cores: mean CPU capacity of a host: the unit of worth.
     """
@@ -57,8 +57,10 @@ class Teacher:
             horizon_minutes: that worth is counted for.
             charge: core-minutes that each move must bring besides its price, as in `LookaheadSettings`.
         """
-        foresight = foresee(episode, minute, view.state, horizon_minutes)
-        return Teacher(foresight, move_price_M(view.state, world) + charge, mean_host_cores(view.state.inventory))
+        before, clumps = view.round.before, view.round.clumps
+        foresight = foresee(episode, minute, before, horizon_minutes).gathered(clumps)
+        price_M = clumps.gathered(move_price_M(before, world) + charge)
+        return Teacher(foresight, price_M, mean_host_cores(before.inventory))
 
     def worth_S(self, listed: Shortlist) -> npt.NDArray[np.float32]:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,)."""

@@ -5,8 +5,8 @@ horizon: core-minutes of overload, unserved demand and swap avoided on the true 
 cores the copy keeps busy; again and again, until nothing is worth its cost. It keeps R1-R8 like everyone, on the
 estimate by which all plans are judged. Greedy, so no lower bound.
 
-A host in maintenance is emptied first, whatever that is worth. VMs that R5 ties to one another on their host stay, as
-they cannot be moved one at a time; with such VMs on it a host is not emptied by this planner.
+A host in maintenance is emptied first, whatever that is worth. VMs that R5 ties to one another on their host move as
+one where that can be told (`clumps.py`), else they stay.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..env.model.clumps import Clumps
 from ..env.model.cluster import CPU, MEMORY, NOWHERE, STORAGE, Array, IntArray
 from ..env.model.state import State
 from ..env.world.events import EventKind
@@ -68,6 +69,10 @@ class Foresight:
         without_N = self.cost(self.used_HJB[sources_N] - demand_NJB, sources_N)
         with_N = self.cost(self.used_HJB[targets_N] + demand_NJB, targets_N)
         return np.asarray(cost_H[sources_N] + cost_H[targets_N] - without_N - with_N)
+
+    def gathered(self, clumps: Clumps) -> Foresight:
+        """The same with the demand of each clump on its lead."""
+        return replace(self, demand_MJB=clumps.gathered(self.demand_MJB)) if clumps.vms_of else self
 
     def moved(self, m: int, target: int) -> Foresight:
         """The same hours with one movable elsewhere."""

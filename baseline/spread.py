@@ -3,8 +3,8 @@
 Modelled on the published idea of distributed resource schedulers: every round, as long as a move lowers the standard
 deviation of host utilization by a minimum gain, take the one that lowers it most; a fixed number of moves a round at
 most. What must leave its host leaves first, whatever it does to the balance: all of a host in maintenance, and VMs of a
-host whose memory is overfull, until it is not. VMs that R5 ties to one another on their host stay, as they cannot be
-moved one at a time; with such VMs on it a host is not emptied by this planner.
+host whose memory is overfull, until it is not. VMs that R5 ties to one another on their host move as one where that can
+be told (`clumps.py`), else they stay.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..env.model.clumps import Clumped
 from ..env.model.cluster import CPU, MEMORY, STORAGE, Array, BoolArray, Cluster
 from ..env.model.contention import contentions, must_leave_M
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
-from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
+from ..env.model.rules import is_ha_binding
 from ..env.model.state import State, state_of
 
 BALANCED = (CPU, STORAGE)  # resources whose spread over the hosts is evened out
@@ -47,23 +48,23 @@ class Spread:
         found = contentions(before)
         moves: list[tuple[int, int]] = []
         reasons: list[str] = []
-        state, is_free_M, is_ha_enforced = before, ~bound_M(before), is_ha_binding(before)
+        board, is_ha_enforced = Clumped.of(before), is_ha_binding(before)
         while len(moves) < self.plan_limit:
-            leaving = self._best(state, is_free_M & must_leave_M(state), is_ha_enforced, -np.inf)
-            best = leaving or self._best(state, is_free_M, is_ha_enforced, self.minimum_gain)
+            leaving = self._best(board, must_leave_M(board.state), is_ha_enforced, -np.inf)
+            best = leaving or self._best(board, np.ones_like(board.is_free_M), is_ha_enforced, self.minimum_gain)
             if best is None:
                 break
             m, target, gain = best
-            moves.append((m, target))
-            reasons.append(_reason(state, m) if leaving else f"lowers the imbalance by {gain:.4f}")
-            state = state.moved(m, target)
-            is_free_M[m] = False  # once a plan
+            added = board.clumps.moves(m, target)
+            moves += added
+            reasons += [_reason(board.state, m) if leaving else f"lowers the imbalance by {gain:.4f}"] * len(added)
+            board = board.moved(m, target)
         seconds = time.perf_counter() - started
         if not moves:
             status = Status.REFUSED if found else Status.NO_CONTENTION
             return Plan(cluster.name, self.name, status, "no move evens the cluster out", found, solve_seconds=seconds)
         made = moves_of(before, moves, reasons)
-        reason = f"imbalance {imbalance(before):.3f} before, {imbalance(state):.3f} after"
+        reason = f"imbalance {imbalance(before):.3f} before, {imbalance(board.before):.3f} after"
         total_gib = sum(move.cost_gib for move in made)
         return Plan(
             cluster=cluster.name,
@@ -72,26 +73,26 @@ class Spread:
             reason=reason,
             contentions=found,
             moves=made,
-            resizes=resizes(before, state),
+            resizes=resizes(before, board.before),
             cost_gib=total_gib,
             solve_seconds=seconds,
         )
 
     def _best(
-        self, state: State, is_source_M: BoolArray, is_ha_enforced: bool, least_gain: float
+        self, board: Clumped, is_source_M: BoolArray, is_ha_enforced: bool, least_gain: float
     ) -> tuple[int, int, float] | None:
         """The allowed move of some movables that lowers the imbalance most, or None where none does by enough."""
-        if not is_source_M.any():
+        free_N = np.flatnonzero(board.is_free_M & is_source_M)
+        rows, targets = np.nonzero(board.allowed_moves_NH(free_N))
+        if rows.size == 0:
             return None
-        movables, targets = np.nonzero(allowed_moves_MH(state) & is_source_M[:, None])
-        if movables.size == 0:
-            return None
-        gain_N = gains(state, movables, targets)
+        movables = free_N[rows]
+        gain_N = gains(board.state, movables, targets)
         for n in np.argsort(-gain_N, kind="stable"):
             if gain_N[n] < least_gain:
                 return None
             m, target = int(movables[n]), int(targets[n])
-            if not is_ha_enforced or not check_move(state, m, target, is_ha_enforced=True):
+            if not is_ha_enforced or not board.check_moves(m, target, is_ha_enforced=True):
                 return m, target, float(gain_N[n])
         return None
 

@@ -7,7 +7,7 @@
 again and again, until no hot host can be relieved or the plan is full. What must leave its host leaves first: all of a
 host in maintenance, and VMs of a host whose memory is overfull. The estimate is an argument: a quantile of the last
 hour (`tuned`), or a forecast (`forecast`). R1-R8 are kept by the trend estimate, as by everyone; VMs that R5 ties to
-one another stay, so a host with such VMs is not emptied by this planner.
+one another move as one where that can be told (`clumps.py`), else they stay.
 
 Shapes besides those of the model: J = CPU, STORAGE; N movables in question.
 """
@@ -19,12 +19,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..env.model.clumps import Clumped
 from ..env.model.cluster import CPU, NOWHERE, STORAGE, Array, BoolArray, Cluster, IntArray
 from ..env.model.contention import contentions, must_leave_M
 from ..env.model.cost import migration_cost_M
 from ..env.model.memory import resizes
 from ..env.model.plan import Plan, Status, moves_of
-from ..env.model.rules import allowed_moves_NH, bound_M, check_move, is_ha_binding
+from ..env.model.rules import is_ha_binding
 from ..env.model.state import State, state_of
 from .estimates import DemandEstimate, RecentQuantile
 
@@ -65,42 +66,44 @@ class _Board:
     """The cluster while the plan grows.
 
     Attributes:
-        state: by the estimate that rules judge by.
-        estimate_MJ: demand the rule acts on, cores; shape (M, J).
+        here: by the estimate that rules judge by.
+        estimate_MJ: demand the rule acts on, cores, that of a clump on its lead; shape (M, J).
         used_HJ: the same summed by host; shape (H, J).
-        is_free_M: movables that may be moved; shape (M,).
         is_tried_H: hosts that nothing helps; shape (H,).
     """
 
-    state: State
+    here: Clumped
     estimate_MJ: Array
     used_HJ: Array
-    is_free_M: BoolArray
     is_tried_H: BoolArray
 
     @staticmethod
-    def of(state: State, estimate_MJ: Array) -> _Board:
+    def of(before: State, estimate_MJ: Array) -> _Board:
         """The cluster before any move."""
-        inventory = state.inventory
-        placed = np.flatnonzero(state.host_of_M != NOWHERE)
-        used_HJ = np.zeros((inventory.host_count, len(BALANCED)))
-        np.add.at(used_HJ, state.host_of_M[placed], estimate_MJ[placed])
-        is_free_M = ~bound_M(state) & inventory.is_on_M & (state.host_of_M != NOWHERE)
-        return _Board(state, estimate_MJ, used_HJ, is_free_M, np.zeros(inventory.host_count, dtype=np.bool_))
+        here, hosts = Clumped.of(before), before.inventory.host_count
+        estimate_MJ = here.clumps.gathered(estimate_MJ)
+        placed = np.flatnonzero(before.host_of_M != NOWHERE)
+        used_HJ = np.zeros((hosts, len(BALANCED)))
+        np.add.at(used_HJ, before.host_of_M[placed], estimate_MJ[placed])
+        return _Board(here, estimate_MJ, used_HJ, np.zeros(hosts, dtype=np.bool_))
 
     def moved(self, m: int, target: int) -> _Board:
-        """The cluster after a move; nothing moves twice in one plan."""
-        used_HJ, is_free_M = self.used_HJ.copy(), self.is_free_M.copy()
+        """The cluster after a move."""
+        used_HJ = self.used_HJ.copy()
         used_HJ[self.state.host_of_M[m]] -= self.estimate_MJ[m]
         used_HJ[target] += self.estimate_MJ[m]
-        is_free_M[m] = False
-        return replace(self, state=self.state.moved(m, target), used_HJ=used_HJ, is_free_M=is_free_M)
+        return replace(self, here=self.here.moved(m, target), used_HJ=used_HJ)
 
     def without(self, h: int) -> _Board:
         """The same with a host given up."""
         is_tried_H = self.is_tried_H.copy()
         is_tried_H[h] = True
         return replace(self, is_tried_H=is_tried_H)
+
+    @property
+    def state(self) -> State:
+        """The state with the demand of each clump on its lead."""
+        return self.here.state
 
     @property
     def threshold_HJ(self) -> Array:
@@ -151,7 +154,7 @@ class Tuned:
 
     def _moves(self, board: _Board) -> tuple[list[tuple[int, int]], list[str], State]:
         """The moves in order, why each is made, and the state after them."""
-        is_ha_enforced = is_ha_binding(board.state)
+        is_ha_enforced = is_ha_binding(board.here.before)
         moves: list[tuple[int, int]] = []
         reasons: list[str] = []
         while len(moves) < self.settings.moves:
@@ -166,10 +169,11 @@ class Tuned:
                     continue
                 use = (board.used_HJ[h] / board.threshold_HJ[h]).max()
                 reason = f"relieves {board.state.inventory.hosts[h].id}, estimated at {use:.0%} of its threshold"
+            added = board.here.clumps.moves(*move)
             board = board.moved(*move)
-            moves.append(move)
-            reasons.append(reason)
-        return moves, reasons, board.state
+            moves += added
+            reasons += [reason] * len(added)
+        return moves, reasons, board.here.before
 
 
 def _counted(moves: int) -> str:
@@ -179,7 +183,7 @@ def _counted(moves: int) -> str:
 
 def _leaving(board: _Board, is_ha_enforced: bool) -> tuple[int, int] | None:
     """What must leave its host, the largest first, and where to; None where nothing must or can."""
-    leaving = np.flatnonzero(board.is_free_M & must_leave_M(board.state))
+    leaving = np.flatnonzero(board.here.is_free_M & must_leave_M(board.state))
     if leaving.size == 0:
         return None
     cost_M = np.nan_to_num(migration_cost_M(board.state))
@@ -196,7 +200,7 @@ def _hottest(board: _Board, trigger: float) -> int | None:
 
 def _relief(board: _Board, h: int, settings: TunedSettings, is_ha_enforced: bool) -> tuple[int, int] | None:
     """The cheapest move that brings a host down to the aim, else the one with the most relief per GiB."""
-    candidates = np.flatnonzero(board.is_free_M & (board.state.host_of_M == h))
+    candidates = np.flatnonzero(board.here.is_free_M & (board.state.host_of_M == h))
     aim_J = settings.aim * board.threshold_HJ[h]
     over = np.maximum(board.used_HJ[h] - aim_J, 0.0).sum()
     left_N = np.maximum(board.used_HJ[h] - board.estimate_MJ[candidates] - aim_J, 0.0).sum(axis=1)
@@ -210,11 +214,11 @@ def _relief(board: _Board, h: int, settings: TunedSettings, is_ha_enforced: bool
 
 def _first_allowed(board: _Board, movables: IntArray, ceiling: float, is_ha_enforced: bool) -> tuple[int, int] | None:
     """The first of some movables that may go somewhere, and the target that is used least after it."""
-    for m, allowed_H in zip(movables, allowed_moves_NH(board.state, movables), strict=True):
+    for m, allowed_H in zip(movables, board.here.allowed_moves_NH(movables), strict=True):
         after_H = ((board.used_HJ + board.estimate_MJ[m]) / board.threshold_HJ).max(axis=1)
         targets = np.flatnonzero(allowed_H & (after_H <= ceiling))
         for h in targets[np.argsort(after_H[targets], kind="stable")]:
             # Of the rules only R7 is left to look at.
-            if not is_ha_enforced or not check_move(board.state, int(m), int(h), is_ha_enforced=True):
+            if not is_ha_enforced or not board.here.check_moves(int(m), int(h), is_ha_enforced=True):
                 return int(m), int(h)
     return None

@@ -4,19 +4,21 @@ Serves the clairvoyant planner, which knows that demand, and the learned one, wh
 single move, a swap, or making room and moving in. Pairs matter: on the true demand they bring the cost of a Bitbrains
 day from 31 to 24 % of that of doing nothing, as a nearly full cluster has little to gain by single moves.
 
-Every move keeps R1-R8 by `check_move`, on the estimate by which all plans are judged; VMs that R5 ties to others on
-their host stay. A host in maintenance is emptied first, whatever that is worth.
+Every move keeps R1-R8 by `check_move`, on the estimate by which all plans are judged. VMs that R5 ties to one another
+on their host move as one where that can be told (`clumps.py`), else they stay. A host in maintenance is emptied first,
+whatever that is worth.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ..env.model.clumps import Clumped
 from ..env.model.cluster import NOWHERE, Array, BoolArray, HostState
-from ..env.model.rules import allowed_moves_MH, bound_M, check_move, is_ha_binding
+from ..env.model.rules import is_ha_binding
 from ..env.model.state import State
 from .foresight import Foresight
 from .worth_kernels import NO_MOVE, Board, best_deed
@@ -26,13 +28,17 @@ LEAST_WORTH = 1.0  # core-minutes that a deed must win
 MOST_BARRED = 64  # deeds that look well and break a rule, before the search of a step is given up
 
 
+Deed = tuple[tuple[int, int], ...]
+"""One or two moves, (m, target), of movables and leads."""
+
+
 class Choice(NamedTuple):
     """A move of a deed.
 
     Attributes:
         m, target: what moves where to.
-        worth: of the whole deed net of its price, core-minutes; 0 for the second move of a pair.
-        other: the movable of the deed's other move, -1 where there is none.
+        worth: of the whole deed net of its price, core-minutes; 0 for all of its moves but the first.
+        other: the movable of another move of the deed, -1 where there is none.
     """
 
     m: int
@@ -74,32 +80,18 @@ def choose_deeds(
         limits: what the search may do.
         settled: movables that stay, because the plan has moved them already.
     """
-    limits = limits or WorthLimits()
-    is_free_M = ~bound_M(state) & state.inventory.is_on_M & (state.host_of_M != NOWHERE)
-    is_free_M[list(settled)] = False
-    is_ha_enforced = is_ha_binding(state)
-    chosen: list[Choice] = []
-    deeds = 0
+    limits, chosen = limits or WorthLimits(), list[Choice]()
+    search, deeds = _Search.of(state, foresight, price_M, settled), 0
     while deeds < limits.deeds and len(chosen) < limits.moves and (state.host_of_M != NOWHERE).any():
-        is_leaving_M, is_costly_M = sources(state, is_free_M, foresight.host_cost_H() > 0)
-        must_leave = _deed(state, foresight, price_M, is_leaving_M, is_free_M, is_ha_enforced, -np.inf)
-        is_pair_short = len(chosen) + 2 <= limits.moves
-        deed = must_leave or _deed(
-            state,
-            foresight,
-            price_M,
-            is_costly_M,
-            is_free_M,
-            is_ha_enforced,
-            limits.least_worth,
-            with_pairs=limits.with_pairs and is_pair_short,
+        left, here = limits.moves - len(chosen), search.here
+        is_leaving_M, is_costly_M = sources(here.state, here.is_free_M, search.foresight.host_cost_H() > 0)
+        found = search.deed(is_leaving_M, -np.inf, left) or search.deed(
+            is_costly_M, limits.least_worth, left, with_pairs=limits.with_pairs and left > 1
         )
-        if not deed:
+        if found is None:
             break
-        for choice in deed:
-            state, foresight = state.moved(choice.m, choice.target), foresight.moved(choice.m, choice.target)
-            is_free_M[choice.m] = False  # once a plan
-        chosen += deed
+        chosen += search.choices(*found)
+        search = search.after(found[1])
         deeds += 1
     return chosen
 
@@ -128,37 +120,82 @@ def sources(state: State, is_free_M: BoolArray, is_costly_H: BoolArray) -> tuple
     return is_leaving_M, is_free_M & is_costly_H[state.host_of_M]
 
 
-def _deed(
-    state: State,
-    foresight: Foresight,
-    price_M: Array,
-    is_source_M: BoolArray,
-    is_free_M: BoolArray,
-    is_ha_enforced: bool,
-    least_worth: float,
-    *,
-    with_pairs: bool = False,
-) -> list[Choice]:
-    """The most valuable deed that breaks no rule, one move after another; empty where none is worth enough."""
-    if not is_source_M.any():
-        return []
-    board = board_of(state, foresight, price_M, is_source_M, is_free_M)
-    barred: list[list[int]] = []
-    while len(barred) < MOST_BARRED:
-        worth, deed_4 = best_deed(board, least_worth, with_pairs, np.array(barred, dtype=np.int64).reshape(-1, 4))
-        if deed_4[0] == NO_MOVE:
-            return []
-        moves = [(int(m), int(h)) for m, h in deed_4.reshape(2, 2) if m != NO_MOVE]
-        if _is_allowed(state, moves, is_ha_enforced):
-            others = [m for m, _ in reversed(moves)] if len(moves) > 1 else [NO_MOVE]
-            return [Choice(m, h, worth * (i == 0), others[i]) for i, (m, h) in enumerate(moves)]
-        barred.append(deed_4.tolist())
-    return []
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """A cluster and its hour after some deeds.
+
+    Attributes:
+        here: the cluster.
+        foresight: demand to come, that of a clump on its lead.
+        price_M: what moving costs, core-minutes, the same; shape (M,).
+        is_ha_enforced: whether R7 binds.
+    """
+
+    here: Clumped
+    foresight: Foresight
+    price_M: Array
+    is_ha_enforced: bool
+
+    @staticmethod
+    def of(state: State, foresight: Foresight, price_M: Array, settled: frozenset[int]) -> _Search:
+        """The search before any deed."""
+        here = Clumped.of(state, settled)
+        hour, prices_M = foresight.gathered(here.clumps), here.clumps.gathered(price_M)
+        return _Search(here, hour, prices_M, is_ha_binding(state))
+
+    def after(self, deed: Deed) -> _Search:
+        """The search once a deed is done."""
+        here, foresight = self.here, self.foresight
+        for m, target in deed:
+            here, foresight = here.moved(m, target), foresight.moved(m, target)
+        return replace(self, here=here, foresight=foresight)
+
+    def deed(
+        self, is_source_M: BoolArray, least_worth: float, moves: int, *, with_pairs: bool = False
+    ) -> tuple[float, Deed] | None:
+        """The most valuable deed of so many moves that breaks no rule, and its worth; None where none is enough."""
+        clumps, is_free_M = self.here.clumps, self.here.is_free_M.copy()
+        is_free_M[[lead for lead in clumps.vms_of if clumps.size(lead) > moves]] = False
+        if not (is_source_M & is_free_M).any():
+            return None
+        board = board_of(replace(self.here, is_free_M=is_free_M), self.foresight, self.price_M, is_source_M)
+        barred: list[list[int]] = []
+        while len(barred) < MOST_BARRED:
+            worth, deed_4 = best_deed(board, least_worth, with_pairs, np.array(barred, dtype=np.int64).reshape(-1, 4))
+            if deed_4[0] == NO_MOVE:
+                return None
+            deed = tuple((int(m), int(h)) for m, h in deed_4.reshape(2, 2) if m != NO_MOVE)
+            if sum(clumps.size(m) for m, _ in deed) <= moves and self._is_allowed(deed):
+                return worth, deed
+            barred.append(deed_4.tolist())
+        return None
+
+    def choices(self, worth: float, deed: Deed) -> list[Choice]:
+        """A deed VM by VM."""
+        found: list[Choice] = []
+        for i, (m, target) in enumerate(deed):
+            vms = [v for v, _ in self.here.clumps.moves(m, target)]
+            partner = deed[1 - i][0] if len(deed) > 1 else (*vms, NO_MOVE)[1]
+            found += [Choice(v, target, 0.0, partner if v == m else m) for v in vms]
+        return [found[0]._replace(worth=worth), *found[1:]]
+
+    def _is_allowed(self, deed: Deed) -> bool:
+        """Whether the moves keep R1-R8 one after another."""
+        here = self.here
+        for i, (m, target) in enumerate(deed):
+            # A lone first move is open by R1-R4, R6 and R8 already: only R7 is left to look at.
+            if (i or self.is_ha_enforced) and here.check_moves(m, target, is_ha_enforced=self.is_ha_enforced):
+                return False
+            here = here.moved(m, target)
+        return True
 
 
-def board_of(state: State, foresight: Foresight, price_M: Array, is_source_M: BoolArray, is_free_M: BoolArray) -> Board:
+def board_of(here: Clumped, foresight: Foresight, price_M: Array, is_source_M: BoolArray) -> Board:
     """The arrays that the kernel looks at."""
+    state, free_N = here.state, np.flatnonzero(here.is_free_M)
     inventory = state.inventory
+    is_open_MH = np.zeros(inventory.is_allowed_MH.shape, dtype=np.bool_)
+    is_open_MH[free_N] = here.allowed_moves_NH(free_N)
     return Board(
         used_HJB=np.ascontiguousarray(foresight.used_HJB),
         demand_MJB=np.ascontiguousarray(foresight.demand_MJB),
@@ -167,21 +204,11 @@ def board_of(state: State, foresight: Foresight, price_M: Array, is_source_M: Bo
         capacity_HJ=np.ascontiguousarray(foresight.capacity_HJ),
         host_of_M=state.host_of_M.astype(np.int64),
         is_source_M=is_source_M,
-        is_free_M=is_free_M,
-        is_open_MH=allowed_moves_MH(state),
+        is_free_M=here.is_free_M,
+        is_open_MH=is_open_MH,
         may_stand_MH=inventory.is_allowed_MH & inventory.is_up_H,
         estimate_MR=np.nan_to_num(state.demand_MR),
         loaded_HR=np.array(state.used_HR),
         limit_HR=np.array(inventory.limit_HR),
         price_M=np.nan_to_num(price_M),
     )
-
-
-def _is_allowed(state: State, moves: list[tuple[int, int]], is_ha_enforced: bool) -> bool:
-    """Whether the moves keep R1-R8 one after another."""
-    for i, (m, target) in enumerate(moves):
-        # A lone first move is open by R1-R4, R6 and R8 already: only R7 is left to look at.
-        if (i or is_ha_enforced) and check_move(state, m, target, is_ha_enforced=is_ha_enforced):
-            return False
-        state = state.moved(m, target)
-    return True

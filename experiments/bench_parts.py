@@ -54,7 +54,7 @@ def parts_of_a_step(generator: Generator, clusters: int, pool: int) -> dict[str,
         "call": call,
         "shortlist": max(0.0, _microseconds(listed) - moved - call),
         "features": max(0.0, _microseconds(lambda: features_into(*look, *slots, *_outputs(board))) - call),
-        "look": max(0.0, _microseconds(lambda: begin_into(*look, seat.now.host_of_M, seat.swap_V, 0)) - call),
+        "look": max(0.0, _microseconds(lambda: begin_into(*look, seat.now.host_of_M, seat.swap_V, 0, True)) - call),
         "advance_round": max(0.0, _microseconds(lambda: cluster.simulator.advance(15), 40) - call),
     }
 

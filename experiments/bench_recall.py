@@ -113,15 +113,27 @@ def bench_recall(bench: RecallBench) -> dict[str, Any]:
 def looked_up(
     day: int, reference: str, view: PlanView, moves: Sequence[PlannedMove], slots: Sequence[int]
 ) -> Iterator[Seen]:
-    """Every move of a plan in the lists made after the moves before it, and in those of any other order."""
+    """Every move of a plan in the lists made after the moves before it, and in those of any other order.
+
+    VMs that move as one are offered as one: what holds of the first of them holds of the others.
+    """
     taken_KN = [taken_in_any_order(view, moves, size) for size in slots]
+    found_of: dict[int, tuple[tuple[bool, ...], tuple[bool, ...]]] = {}
     for i, move in enumerate(moves):
-        lists = [shortlist(view, size) for size in slots]
-        named = [(listed.movable_K == move.m) & listed.mask_S[1:] for listed in lists]
-        held = [rows & (listed.target_K == move.target) for rows, listed in zip(named, lists, strict=True)]
-        is_listed_K, is_named_K = (tuple(bool(found.any()) for found in rows) for rows in (held, named))
-        yield Seen(day, reference, move, is_listed_K, is_named_K, tuple(is_taken_N[i] for is_taken_N in taken_KN))
-        view = view.after(move.m, move.target)
+        unit = unit_of(view, move)
+        if (found := found_of.get(unit) if not move.is_bound else None) is None:
+            lists = [shortlist(view, size) for size in slots]
+            named = [(listed.movable_K == unit) & listed.mask_S[1:] for listed in lists]
+            held = [rows & (listed.target_K == move.target) for rows, listed in zip(named, lists, strict=True)]
+            is_listed_K, is_named_K = (tuple(bool(found.any()) for found in rows) for rows in (held, named))
+            found_of[unit] = found = is_listed_K, is_named_K
+            view = view.after(unit, move.target)
+        yield Seen(day, reference, move, *found, tuple(is_taken_N[i] for is_taken_N in taken_KN))
+
+
+def unit_of(view: PlanView, move: PlannedMove) -> int:
+    """Who stands for the movable of a move on lists."""
+    return move.m if move.is_bound else view.round.clumps.lead(move.m)
 
 
 def taken_in_any_order(view: PlanView, moves: Sequence[PlannedMove], size: int) -> list[bool]:
@@ -130,15 +142,17 @@ def taken_in_any_order(view: PlanView, moves: Sequence[PlannedMove], size: int) 
     The first that the list holds is taken, and the next list is asked for the others. Where it holds none of them, the
     first of them is missed, and made all the same.
     """
-    is_taken_N, left = [False] * len(moves), list(range(len(moves)))
+    unit_N, is_taken_N, left = [unit_of(view, move) for move in moves], [False] * len(moves), list(range(len(moves)))
     while left:
         listed = shortlist(view, size)
         pairs = set(zip(listed.movable_K[listed.mask_S[1:]], listed.target_K[listed.mask_S[1:]], strict=True))
-        offered = [i for i in left if (moves[i].m, moves[i].target) in pairs]
-        i = offered[0] if offered else left[0]
-        is_taken_N[i] = bool(offered)
-        left.remove(i)
-        view = view.after(moves[i].m, moves[i].target)
+        offered = [i for i in left if (unit_N[i], moves[i].target) in pairs]
+        first = offered[0] if offered else left[0]
+        together = [i for i in left if i == first or (unit_N[i] == unit_N[first] and not moves[i].is_bound)]
+        for i in together:
+            is_taken_N[i] = bool(offered)
+            left.remove(i)
+        view = view.after(unit_N[first], moves[first].target)
     return is_taken_N
 
 

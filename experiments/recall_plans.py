@@ -22,9 +22,9 @@ from ..baseline.worth_search import PLAN_LIMIT, WorthLimits, choose_deeds
 from ..env.gym.look_arrays import BLOCKS, DEMAND_RESOURCES
 from ..env.gym.shortlist import is_quiet
 from ..env.gym.view import PlanView, look_at
-from ..env.model.cluster import Array, Cluster
+from ..env.model.clumps import clumps_of
+from ..env.model.cluster import Array, BoolArray, Cluster
 from ..env.model.contention import must_leave_M
-from ..env.model.rules import bound_M
 from ..env.model.state import State, state_of
 from ..env.world.migration import WorldSettings
 from ..env.world.price import move_price_M
@@ -54,7 +54,8 @@ class PlannedMove(NamedTuple):
         kind: what for.
         worth: what it wins net of its price on the demand that the planner knows, core-minutes, at least 0; moves that
             belong together share what they win.
-        is_bound: whether R5 ties it to another VM on its host, or it has moved before: no list ever offers it.
+        is_bound: whether no list ever offers it: R5 ties it to VMs that cannot move with it as one, or that the plan
+            does not move to the same host; or it has moved before.
     """
 
     m: int
@@ -152,7 +153,7 @@ def described(
         foresight: the demand that the planner knows.
         price_M: what each move costs, core-minutes; shape (M,).
     """
-    is_bound_M = bound_M(state)
+    is_bound_M = _bound_M(state, moves)
     found: list[PlannedMove] = []
     sources = _sources(state, moves)
     for i, (m, target) in enumerate(moves):
@@ -162,6 +163,16 @@ def described(
         found.append(PlannedMove(m, target, kind, won, is_bound))
         state, foresight = state.moved(m, target), foresight.moved(m, target)
     return _shared(found, sources)
+
+
+def _bound_M(state: State, moves: Sequence[tuple[int, int]]) -> BoolArray:
+    """Movables that a list cannot offer as the plan moves them; shape (M,)."""
+    clumps = clumps_of(state)
+    is_bound_M = ~clumps.is_free_M(state)
+    for vms in clumps.vms_of.values():
+        targets = [target for m, target in moves if m in vms]
+        is_bound_M[vms] = len(targets) != len(vms) or len(set(targets)) > 1
+    return is_bound_M
 
 
 def _sources(state: State, moves: Sequence[tuple[int, int]]) -> list[int]:

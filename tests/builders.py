@@ -185,6 +185,41 @@ def random_cluster(
     )
 
 
+def clumped_cluster(seed: int, *, ha_failures: int | None = None) -> Cluster:
+    """A small cluster of 3 to 5 hosts in which VMs of affinity rules share hosts, most of them fit to move as one.
+
+    Args:
+        seed: the same seed gives the same cluster.
+        ha_failures: failures that HA is guaranteed for; drawn from none and one where not given.
+    """
+    rng = np.random.default_rng(seed)
+    H, failures = int(rng.integers(3, 6)), int(rng.integers(2)) if ha_failures is None else ha_failures
+    vms: list[Item] = []
+    rules: list[PlacementRule] = []
+    for n in range(int(rng.integers(1, 4))):
+        home, names = int(rng.integers(H)), [f"clump-{n}-{i}" for i in range(int(rng.integers(2, 5)))]
+        vms += [_clumped_vm(rng, name, home, is_odd=n > 0 and rng.random() < 0.1) for name in names]
+        rules.append(together(*rng.permutation(names).tolist()))
+    others = int(rng.integers(H, 4 * H))
+    mean_cores = max(1.0, (float(rng.uniform(0.5, 0.8)) * 100 * H - 10 * len(vms)) / others)
+    vms += [_random_vm(rng, v, H, mean_cores) for v in range(others)]
+    vms = [vms[i] for i in rng.permutation(len(vms))]
+    plain = [replace(item, vm=replace(item.vm, gpu=None)) if item.vm is not None else item for item in vms]
+    if rng.random() < 0.5:
+        rules.append(
+            apart(*rng.choice([item.id for item in plain if item.id[0] == "v"], 2, replace=False).tolist(), "clump-0-0")
+        )
+    sessions = [session("session-0", int(rng.integers(H)))]
+    memory_gib = float(rng.choice([96.0, 160.0, 256.0]))
+    return build_cluster(H, plain, sessions=sessions, rules=rules, ha_failures=failures, memory_gib=memory_gib)
+
+
+def _clumped_vm(rng: np.random.Generator, name: str, home: int, *, is_odd: bool) -> Item:
+    """A VM like the others of its clump, or one that HA does not restart."""
+    cpu, storage = round(float(rng.gamma(2.0, 5.0)), 1), round(float(rng.gamma(2.0, 0.4)), 2)
+    return vm(name, home, cpu, float(rng.choice([4, 8, 16])), storage, is_ha=not is_odd)
+
+
 def _random_vm(rng: np.random.Generator, v: int, hosts: int, mean_cores: float) -> Item:
     """A VM of any kind; round numbers, so that some cost the same and some just fit."""
     usage_gib, swap_gib, memory_gib = None, 0.0, float(rng.choice([4, 8, 16, 32]))

@@ -7,6 +7,7 @@ import numpy as np
 from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, TOLERANCE, Array, IntArray
 from ..model.compiled import bare, inlined, inner, kernel
 from ..world.price import move_price
+from .clump_kernels import NOBODY, find_clumps, gather_demand
 from .look_arrays import (
     BLOCKS,
     COST_SHARE,
@@ -41,13 +42,15 @@ def begin_into(
     host_of_M: IntArray,
     swap_V: Array,
     minute_of_day: int,
+    has_clumps: bool,
 ) -> int:
-    """Begins a plan without moves, demand being in `now` already.
+    """Begins a plan without moves, the demand of each movable being in `now` already.
 
     Args:
         host_of_M: where everything is, -1 for nowhere.
         swap_V: memory swapped out, GiB.
         minute_of_day: of the clock.
+        has_clumps: whether clumps may be moved; else who is tied to another one stays.
 
     Returns:
         whether R7 binds: `HA_FREE`, `HA_KNOWN` or `HA_ASK`.
@@ -56,10 +59,11 @@ def begin_into(
     now.home_M[:] = host_of_M
     now.figure_X[MINUTE] = minute_of_day
     _note_who(fixed, now, host_of_M, swap_V)
+    find_clumps(fixed, now, has_clumps)
+    gather_demand(fixed, now)
     now.figure_X[LEAST_DEMAND] = _least_demand(now)
     now.own_M4[:, LOG_RATIO] = np.nan
     now.figure_X[EXCESS_BEFORE:] = np.nan
-    _bind(fixed, now)
     _price(fixed, now)
     add_up(fixed, now, plan)
     now.before_HJB[:] = plan.used_HJB
@@ -80,6 +84,7 @@ def begin_again(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, news: int
         news: blocks of demand that are new; the others have moved up.
         minute_of_day: of the clock.
     """
+    gather_demand(fixed, now)
     now.figure_X[MINUTE] = minute_of_day
     now.figure_X[LEAST_DEMAND] = _least_demand(now)
     now.own_M4[:, LOG_RATIO] = np.nan
@@ -136,23 +141,11 @@ def _note_who(fixed: LookArrays, now: RoundArrays, host_of_M: IntArray, swap_V: 
 
 
 @bare
-def _bind(fixed: LookArrays, now: RoundArrays) -> None:
-    """Takes the freedom from what R5 ties to another one on its host; the twin of `rules.bound_M`."""
-    for a in range(fixed.first_affinity.size - 1):
-        members = fixed.affinity_member[fixed.first_affinity[a] : fixed.first_affinity[a + 1]]
-        for i in range(members.size):
-            for k in range(members.size):
-                if i != k and now.home_M[members[i]] == now.home_M[members[k]]:
-                    now.is_free_M[members[i]] = False
-
-
-@bare
 def _price(fixed: LookArrays, now: RoundArrays) -> None:
     """What every move would cost, in GiB and in core-minutes."""
     total_gib, running = 0.0, 0
     for m in range(now.cost_M.size):
-        cost_gib = now.demand_MR[m, MEMORY] + fixed.vgpu_gib_M[m] if m < fixed.vm_count else fixed.session_cost_gib
-        now.cost_M[m] = 0.0 if np.isnan(cost_gib) else cost_gib
+        now.cost_M[m] = cost_of(fixed, now.demand_MR[m, MEMORY], m)
         now.price_M[m] = move_price(now.cost_M[m], now.demand_MJB[m, 0, TREND], fixed.pricing)
         if fixed.is_on_M[m]:
             total_gib += now.cost_M[m]
@@ -161,6 +154,13 @@ def _price(fixed: LookArrays, now: RoundArrays) -> None:
     now.figure_X[MEAN_COST] = mean_gib
     for m in range(now.cost_M.size):
         now.root_M[m] = np.sqrt(now.cost_M[m] + COST_SHARE * mean_gib + TOLERANCE)
+
+
+@inlined
+def cost_of(fixed: LookArrays, need_gib: float, m: int) -> float:
+    """What moving m copies, GiB, where it needs so much memory; `cost.migration_cost_M`, 0 where that is not known."""
+    cost_gib = need_gib + fixed.vgpu_gib_M[m] if m < fixed.vm_count else fixed.session_cost_gib
+    return 0.0 if np.isnan(cost_gib) else cost_gib
 
 
 @bare
@@ -182,12 +182,15 @@ def add_up(fixed: LookArrays, now: RoundArrays, plan: PlanArrays) -> None:
 
 @kernel
 def add_move(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, target: int) -> None:
-    """Adds the move of m to `target` to the plan."""
-    _shift(fixed, now, plan, m, plan.host_of_M[m], -1)
-    _shift(fixed, now, plan, m, target, 1)
-    plan.host_of_M[m] = target
-    plan.moved_gib[0] += now.cost_M[m]
-    plan.number_X[MOVES] += 1
+    """Adds the move of m to `target` to the plan, and those of all that it is the lead of."""
+    v = m
+    while v != NOBODY:
+        _shift(fixed, now, plan, v, plan.host_of_M[v], -1)
+        _shift(fixed, now, plan, v, target, 1)
+        plan.host_of_M[v] = target
+        plan.moved_gib[0] += now.cost_M[v]
+        plan.number_X[MOVES] += 1
+        v = now.next_M[v]
     plan.number_X[IS_SLACK_STALE] = 1
 
 

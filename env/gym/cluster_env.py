@@ -56,6 +56,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
     ## Action space
     `Discrete(K + 1)`: 0 is *stop*, k > 0 the move in slot k of the shortlist (K = 64 by default). Empty slots are
     masked: `action_masks()`, True = allowed, slot 0 always. Every move on offer keeps the rules R1-R8 of the contract.
+    VMs that an affinity rule (R5) ties to one another on their host are one choice: all of them move, one by one.
     A masked action is taken as *stop* and reported in `info["is_masked_action"]`. With `action="pairs"`, for small
     clusters, slot 1 + m * H + h is the move of movable m (VMs, then sessions) to host h, always the same one.
 
@@ -90,7 +91,7 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
         generator: draws the episodes; default: synthetic clusters of 4-24 hosts, scenario `mixed`.
         action: `shortlist` or `pairs`.
         slots: K, the number of moves on offer at most.
-        plan_limit: moves of one plan at most; the last one has the plan carried out.
+        plan_limit: moves after which a plan is carried out (a clump that comes last may bring a few more).
         skip_quiet_rounds: whether time goes on by itself while there is nothing to choose: no host is near a threshold
             in any scenario of the outlook, none lacks memory or is to be emptied, or no move is allowed. Rewards of the
             rounds passed over add up.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..model.clumps import largest_clump
 from ..model.cluster import Array
 from ..model.planner import Planner
 from ..world.arrays import day_of
@@ -68,7 +69,7 @@ class FleetCluster:
         day: what is played.
         world: constants of migration and of starting VMs.
         placer: finds hosts for VMs that arrive.
-        plan_limit: moves of one plan at most.
+        plan_limit: moves after which a plan is carried out.
         skips_quiet: whether rounds without a choice are passed over.
         outlook: forecasts demand of the hour to come; None: the last hour stands for it.
 
@@ -112,7 +113,7 @@ class FleetCluster:
             *self._room,
             tables=day.tables,
             control=control,
-            chosen_L2=np.zeros((plan_limit, 2), dtype=np.int64),
+            chosen_L2=np.zeros((plan_limit + largest_clump(self._inventory), 2), dtype=np.int64),
             twin_Q4=day.twin_Q4,
             booked_24=np.zeros((2, 4)),
             forecast_MJB=np.zeros((self._inventory.movable_count, len(DEMAND_RESOURCES), BLOCKS)),
@@ -153,5 +154,6 @@ class FleetCluster:
 
     def _reserve(self) -> None:
         """Room in the log for all the plans that may still come."""
-        rounds = (DAY_MINUTES - self.simulator.minute) // self.simulator.inventory.settings.round_minutes + 1
-        self.simulator.reserve(rounds * self._plan_limit)
+        inventory = self.simulator.inventory
+        rounds = (DAY_MINUTES - self.simulator.minute) // inventory.settings.round_minutes + 1
+        self.simulator.reserve(rounds * (self._plan_limit + largest_clump(inventory) - 1))  # a clump moves as a whole

@@ -18,7 +18,8 @@ from numba.typed import List
 from ..model.compiled import bare, inlined, kernel
 from ..world.arrays import Fate
 from ..world.clock_kernels import DAY_MINUTES, ENDED, play_on
-from .begin_kernels import add_move
+from .begin_kernels import add_move, cost_of
+from .clump_kernels import NOBODY
 from .feature_kernels import show_features
 from .fleet_arrays import Board
 from .look_arrays import HA, HA_FREE, MOVES, WAITING
@@ -135,11 +136,14 @@ def _begin(seats: List, board: Board, e: int) -> int:
 
 @inlined
 def _add(seats: List, board: Board, e: int) -> None:
-    """Adds the move of the action to the plan."""
+    """Adds the move of the action to the plan, and those that go with it."""
     seat = seat_at(seats, e)
     slot, chosen = board.action_E[e] - 1, seat.plan.number_X[MOVES]
     m, target = board.movable_EK[e, slot], board.target_EK[e, slot]
-    seat.chosen_L2[chosen, 0], seat.chosen_L2[chosen, 1] = m, target
+    v = m
+    while v != NOBODY:
+        seat.chosen_L2[chosen, 0], seat.chosen_L2[chosen, 1] = v, target
+        v, chosen = seat.look.next_M[v], chosen + 1
     add_move(seat.fixed, seat.look, seat.plan, m, target)
 
 
@@ -199,7 +203,8 @@ def _carry_out(seats: List, board: Board, e: int) -> None:
         seat.log[row].m = m
         seat.log[row].source = seat.look.home_M[m]
         seat.log[row].target = seat.chosen_L2[i, 1]
-        seat.log[row].cost_gib = seat.look.cost_M[m]
+        # Of a clump each VM copies its own memory; the look shows that of all as its lead's.
+        seat.log[row].cost_gib = cost_of(seat.fixed, seat.need_V[m] if m < seat.need_V.size else 0.0, m)
         seat.log[row].plan = clock.plan
         seat.log[row].outcome = QUEUED
     clock.end += moves

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..model.clumps import alike
 from ..model.cluster import BoolArray, HostState, IntArray, Inventory
 from ..model.gpu_kernels import profile_of_M, profiles_of, slots_of
 
@@ -22,6 +23,8 @@ def rule_arrays(inventory: Inventory) -> dict[str, Any]:
         "anti_rule": anti_rule,
         "first_affinity": first_affinity,
         "affinity_member": affinity_member,
+        "tied": np.unique(affinity_member),
+        "alike_M": own(alike(inventory)),
     }
 
 

@@ -91,6 +91,8 @@ class LookArrays(NamedTuple):
     anti_rule: IntArray
     first_affinity: IntArray  # rules + 1: their VMs in `affinity_member`
     affinity_member: IntArray
+    tied: IntArray  # all of these, each once, ascending
+    alike_M: IntArray  # see `clumps.alike`
     profile_M: IntArray
     has_rules_M: BoolArray  # whether R4 or R6 binds it
     vgpu_gib_M: Array
@@ -104,10 +106,12 @@ class LookArrays(NamedTuple):
 
 
 class RoundArrays(NamedTuple):
-    """What one look shows; moves do not change it."""
+    """What one look shows; moves do not change it. The demand of a clump is its lead's (see `clumps.py`)."""
 
     demand_MR: Array
     demand_MJB: Array
+    lead_M: IntArray  # who stands for each, itself as a rule
+    next_M: IntArray  # who moves behind each lead, and so on; -1 ends it
     cost_M: Array
     root_M: Array  # what a gain is divided by, where movables are ranked
     price_M: Array  # core-minutes
@@ -223,6 +227,8 @@ def new_round(fixed: LookArrays) -> tuple[RoundArrays, PlanArrays, Scratch]:
     now = RoundArrays(
         demand_MR=np.zeros((M, 3)),
         demand_MJB=np.zeros((M, 2, 1 + BLOCKS)),
+        lead_M=np.arange(M),
+        next_M=np.full(M, -1),
         cost_M=np.zeros(M),
         root_M=np.ones(M),
         price_M=np.zeros(M),

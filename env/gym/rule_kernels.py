@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..model.cluster import CPU, MEMORY, STORAGE
 from ..model.compiled import inlined, inner
 from ..model.gpu_kernels import vgpus_pack
+from .clump_kernels import NOBODY
 from .look_arrays import HA, HA_KNOWN, LookArrays, PlanArrays, RoundArrays, Scratch
 from .reserve_kernels import keeps_reservation
 
@@ -19,17 +20,20 @@ def may_go(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, scratch: Scrat
         return False
     if plan.host_of_M[m] == target:
         return False
-    if fixed.has_rules_M[m] and not _keeps_rules(fixed, plan, m, target):
+    if (fixed.has_rules_M[m] or now.next_M[m] != NOBODY) and not _keeps_rules(fixed, now, plan, m, target):
         return False
     return plan.number_X[HA] != HA_KNOWN or keeps_reservation(fixed, now, plan, scratch, m, target)
 
 
 @inlined
-def _keeps_rules(fixed: LookArrays, plan: PlanArrays, m: int, target: int) -> bool:
-    """R4 and R6: none that m keeps away from is on the target, and its vGPU finds room there."""
-    for i in range(fixed.first_anti_M[m], fixed.first_anti_M[m + 1]):
-        if plan.members_HA[target, fixed.anti_rule[i]] > 0:
-            return False
+def _keeps_rules(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, m: int, target: int) -> bool:
+    """R4 and R6: none that m, or its clump, keeps away from is on the target, and its vGPU finds room there."""
+    v = m
+    while v != NOBODY:
+        for i in range(fixed.first_anti_M[v], fixed.first_anti_M[v + 1]):
+            if plan.members_HA[target, fixed.anti_rule[i]] > 0:
+                return False
+        v = now.next_M[v]
     return fixed.profile_M[m] < 0 or finds_gpu(fixed, plan, m, target)
 
 

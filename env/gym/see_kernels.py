@@ -13,6 +13,7 @@ from ..model.compiled import bare, inlined
 from ..world.clock_kernels import DAY_MINUTES
 from ..world.memory_kernels import needed_gib
 from .begin_kernels import begin_again, begin_into
+from .clump_kernels import are_together
 from .day_tables import block_mean
 from .look_arrays import BLOCK_MINUTES, BLOCKS, MOVES, TREND
 from .seat_kernels import seat_at
@@ -43,7 +44,7 @@ def see(seats: List, e: int) -> None:
     if is_same:
         begin_again(seat.fixed, seat.look, seat.plan, news, minute_of_day)
     else:
-        begin_into(seat.fixed, seat.look, seat.plan, seat.scratch, seat.now.host_of_M, seat.swap_V, minute_of_day)
+        begin_into(seat.fixed, seat.look, seat.plan, seat.scratch, seat.now.host_of_M, seat.swap_V, minute_of_day, True)
 
 
 @bare
@@ -53,6 +54,8 @@ def _news(seats: List, e: int, minute: int) -> int:
     seen = seat.control[0].seen_minute
     if seen == NOTHING_SEEN or minute % BLOCK_MINUTES or not seen < minute < seen + HOUR:
         return 0
+    if not are_together(seat.fixed, seat.look, seat.now.host_of_M):
+        return 0  # the arrays show the demand of a lead's others on the lead
     return (minute - seen) // BLOCK_MINUTES
 
 

@@ -7,8 +7,9 @@ Three kinds of move can help, and the shortlist holds all three:
     room        out of a host that could then take a VM of a hot host ("make room")
 
 They come from four families (`families.py`): relief, cover, worth and room rank movables by what their leaving brings,
-and then the targets of each. Slots go to (movable, target) pairs, the families in turn. Not offered are VMs that a
-VM-VM affinity rule ties to another one on their host (R5), and VMs that the plan has moved already.
+and then the targets of each. Slots go to (movable, target) pairs, the families in turn. VMs that a VM-VM affinity rule
+ties to one another on their host (R5) are offered as one, by their lead (see `clumps.py`). Not offered are those that
+cannot be moved so, and VMs that the plan has moved already.
 
 Shapes: K slots (without *stop*), N ranked movables, G movables on hot hosts; J, B as in `view.py`.
 """
@@ -22,7 +23,7 @@ import numpy as np
 
 from ..model.cluster import MEMORY, NOWHERE, RESOURCES, TOLERANCE, Array, BoolArray, IntArray
 from ..model.contention import must_leave_M
-from ..model.rules import allowed_moves_MH, check_move
+from ..model.rules import check_move
 from ..model.state import State
 from .families import by_cover, cover_of_leaving, diagonal_pairs, in_turn, node_score_NH, worth_pairs
 from .headroom import keeps_reservation_MH, must_be_searched_M
@@ -112,7 +113,7 @@ def reference_shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
     if is_quiet(view):
         return _listed(np.zeros((0, 3), dtype=np.int64), slots)
     state, fixed = view.state, view.round
-    allowed_MH = allowed_moves_MH(state)
+    allowed_MH = _allowed_MH(view)
     must_search_M = must_be_searched_M(state) & fixed.is_ha_enforced
     if fixed.is_ha_enforced:
         allowed_MH &= keeps_reservation_MH(state, view.slack) | must_search_M[:, None]
@@ -124,6 +125,15 @@ def reference_shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
         picks_P2 = picks_P2[np.array(is_kept_P, dtype=np.bool_)]
     kind_M = kinds(view, room_of_leaving(view))
     return _listed(np.column_stack([picks_P2, kind_M[picks_P2[:, 0]]]), slots)
+
+
+def _allowed_MH(view: PlanView) -> BoolArray:
+    """The moves of movables that are free, and of leads, by all rules but R7; shape (M, H)."""
+    fixed = view.round
+    allowed_MH = np.zeros(fixed.inventory.is_allowed_MH.shape, dtype=np.bool_)
+    free_N = np.flatnonzero(fixed.is_free_M)
+    allowed_MH[free_N] = fixed.clumps.allowed_moves_NH(view.state, free_N)
+    return allowed_MH
 
 
 def _families(view: PlanView, allowed_MH: BoolArray, slots: int) -> list[tuple[IntArray, IntArray]]:
@@ -159,7 +169,7 @@ def room_of_leaving(view: PlanView) -> Array:
 def all_pairs(view: PlanView, slots: int) -> Shortlist:
     """Every (movable, host) pair as a candidate, m * H + h being the slot after stop; for small clusters.
 
-    The mask is `check_move` of every pair, but for VMs tied to others by R5, which stay.
+    The mask is `check_move` of every pair; of VMs that R5 ties together, the pairs of their lead stand for all.
 
     Raises:
         ValueError: there are more pairs than slots.
@@ -168,7 +178,7 @@ def all_pairs(view: PlanView, slots: int) -> Shortlist:
     M, H = fixed.inventory.movable_count, fixed.inventory.host_count
     if slots < M * H:
         raise ValueError(f"pairs of {M} movables and {H} hosts need {M * H} slots, there are {slots}")
-    allowed_MH = allowed_moves_MH(state) & fixed.is_free_M[:, None]
+    allowed_MH = _allowed_MH(view)
     if fixed.is_ha_enforced:
         for m, h in np.argwhere(allowed_MH).tolist():
             allowed_MH[m, h] = not check_move(state, m, h, is_ha_enforced=True)

@@ -50,7 +50,7 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         generator: draws the episodes; default: synthetic clusters of 4-24 hosts, scenario `mixed`.
         num_envs: E.
         slots: K, the number of moves on offer at most.
-        plan_limit: moves of one plan at most.
+        plan_limit: moves after which a plan is carried out.
         skip_quiet_rounds: whether time goes on by itself while there is nothing to choose.
         twin: planner that the twins follow; None: they do nothing. A twin's day is played before the agent's.
         world: constants of migration and of starting VMs.
@@ -242,7 +242,8 @@ class ClusterVectorEnv(VectorEnv[Observations, npt.NDArray[np.int64], npt.NDArra
         """The plan that the kernels have begun, as a view."""
         view = cluster.look()
         for m, target in cluster.seat.chosen_L2[: cluster.seat.plan.number_X[0]].tolist():
-            view = view.after(m, target)
+            if view.round.is_free_M[m]:  # else it goes with its lead
+                view = view.after(m, target)
         return view
 
     def _list(self, e: int, view: PlanView) -> None:

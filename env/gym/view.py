@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..model.clumps import Clumps, clumps_of
 from ..model.cluster import NOWHERE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
 from ..model.cost import migration_cost_M
 from ..model.plan import Plan, Status, moves_of
-from ..model.rules import bound_M, is_ha_binding
+from ..model.rules import is_ha_binding
 from ..model.state import State, state_of
 from .begin_kernels import add_move, begin_into
 from .headroom import Slack, restart_slack
@@ -29,6 +30,7 @@ from .look_arrays import (
     BLOCK_MINUTES,
     BLOCKS,
     DEMAND_RESOURCES,
+    HA_ASK,
     TREND,
     LookArrays,
     PlanArrays,
@@ -58,7 +60,10 @@ class RoundView:
     Attributes:
         name: of the cluster.
         time: end of the telemetry.
-        start: the state before the plan; demand is the trend estimate, by which the rules judge.
+        before: the state before the plan, by which plans are judged; demand is the trend estimate.
+        clumps: VMs that move as one (see `clumps.py`).
+        start: the same state with the demand of each clump on its lead: here, and in everything below, a lead is a
+            movable like any other, of the size of its clump.
         demand_MJB: demand of each movable in each scenario, cores, finite, 0 for VMs that are off; shape (M, J, B).
         used_HJB: demand on each host before the plan, cores; shape (H, J, B).
         threshold_HJ: CPU and storage cores that may be used of each host before it is contended; shape (H, J).
@@ -67,6 +72,8 @@ class RoundView:
 
     name: str
     time: datetime
+    before: State
+    clumps: Clumps
     start: State
     demand_MJB: Array
     used_HJB: Array
@@ -87,12 +94,11 @@ class RoundView:
 
     @cached_property
     def is_free_M(self) -> BoolArray:
-        """Movables that run, stand somewhere and are not tied to another one on their host by R5; shape (M,).
+        """Movables that run, stand somewhere and are tied to none there by R5, or are the lead of all of them; (M,).
 
-        R5 binds at the end of a plan, and a policy may stop after any move: so no plan may start to split a clump.
+        R5 binds at the end of a plan, and a policy may stop after any move: so no move may split a clump.
         """
-        is_placed_M = self.start.host_of_M != NOWHERE
-        return read_only(self.inventory.is_on_M & is_placed_M & ~bound_M(self.start), dtype=np.bool_)
+        return read_only(self.clumps.is_free_M(self.before), dtype=np.bool_)
 
     @cached_property
     def is_ha_enforced(self) -> bool:
@@ -147,7 +153,7 @@ class PlanView:
         state: the state after them.
         used_HJB: demand on each host in each scenario, cores; shape (H, J, B).
         arrays: the same for the kernels.
-        moves: the moves, as (m, target index), in order.
+        moves: the moves, as (m, target index), in order; those of all VMs of a clump, one after another.
     """
 
     round: RoundView
@@ -169,17 +175,16 @@ class PlanView:
         return float(sum(self.round.cost_M[m] for m, _ in self.moves))
 
     def after(self, m: int, target: int) -> PlanView:
-        """The view after one more move."""
+        """The view after one more move, of a lead with all of its clump."""
         look, arrays = self.round.look, PlanArrays._make(array.copy() for array in self.arrays)
         add_move(look.fixed, look.now, arrays, m, target)
-        moves = (*self.moves, (m, target))
-        return replace(
-            self, state=self.state.moved(m, target), used_HJB=read_only(arrays.used_HJB), arrays=arrays, moves=moves
-        )
+        clumps = self.round.clumps
+        state, moves = clumps.after(self.state, m, target), (*self.moves, *clumps.moves(m, target))
+        return replace(self, state=state, used_HJB=read_only(arrays.used_HJB), arrays=arrays, moves=moves)
 
     def plan(self, planner: str, reason: str = "chosen by the policy") -> Plan:
         """The moves so far as a plan; without any, a plan that refuses."""
-        moves = moves_of(self.round.start, self.moves)
+        moves = moves_of(self.round.before, self.moves)
         status = Status.PLANNED if moves else Status.REFUSED
         return Plan(
             cluster=self.round.name,
@@ -200,18 +205,26 @@ def look_at(cluster: Cluster, state: State | None = None, forecast_MJB: Array | 
         forecast_MJB: demand in the hour to come, cores, which takes the place of the blocks of the last hour in the
             outlook; the rules judge by the estimate all the same; shape (M, J, BLOCKS).
     """
-    start = state if state is not None else state_of(cluster)
+    before = state if state is not None else state_of(cluster)
     inventory, settings = cluster.inventory, cluster.inventory.settings
-    fixed = look_arrays(inventory)
+    fixed, demand_MJB = look_arrays(inventory), outlook(cluster, before, forecast_MJB)
     now, arrays, scratch = new_round(fixed)
-    now.demand_MR[:] = start.demand_MR
-    now.demand_MJB[:] = outlook(cluster, start, forecast_MJB)
     minute = cluster.time.hour * 60 + cluster.time.minute
-    begin_into(fixed, now, arrays, scratch, _plain(start.host_of_M), _plain(start.swap_V), minute)
+    clumps = clumps_of(before)
+    start = clumps.as_one(before)
+    for has_clumps in (True, False):
+        now.demand_MR[:], now.demand_MJB[:] = before.demand_MR, demand_MJB
+        where = _plain(before.host_of_M), _plain(before.swap_V)
+        told = begin_into(fixed, now, arrays, scratch, *where, minute, has_clumps)
+        if told != HA_ASK or not clumps.vms_of or restart_slack(start) is not None:
+            break
+        clumps, start = Clumps(), before  # clumps as a whole find no place after a failure, so nobody can tell for them
     thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
     view = RoundView(
         name=cluster.name,
         time=cluster.time,
+        before=before,
+        clumps=clumps,
         start=start,
         demand_MJB=read_only(now.demand_MJB),
         used_HJB=read_only(now.before_HJB),

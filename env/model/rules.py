@@ -241,12 +241,20 @@ def vm_vm_affinity(before: State, after: State) -> list[Violation]:
     return broken
 
 
+def tied_together(state: State) -> list[IntArray]:
+    """The VMs of every VM-VM affinity rule that share a host, where there are two or more of them."""
+    found = []
+    for _, members in state.inventory.affinity_members:
+        hosts, counts = np.unique(state.host_of_M[members], return_counts=True)
+        found += [members[state.host_of_M[members] == h] for h in hosts[(counts > 1) & (hosts != NOWHERE)]]
+    return found
+
+
 def bound_M(state: State) -> BoolArray:
     """Movables that R5 ties to another one on their host, so that moving one alone would split them; shape (M,)."""
     is_bound_M = np.zeros(state.inventory.movable_count, dtype=np.bool_)
-    for _, members in state.inventory.affinity_members:
-        hosts, counts = np.unique(state.host_of_M[members], return_counts=True)
-        is_bound_M[members] |= np.isin(state.host_of_M[members], hosts[(counts > 1) & (hosts != NOWHERE)])
+    for together in tied_together(state):
+        is_bound_M[together] = True
     return is_bound_M
 
 

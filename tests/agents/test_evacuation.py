@@ -120,11 +120,11 @@ class TestServed:
 class TestPlayedDays:
     def test_the_rules_empty_hosts_on_days_that_are_learned_from(self) -> None:
         """On a calm day the policy decides nothing; a host that stayed would be one more to decide about."""
-        day = service_day(cpu=(2, 2, 2))
+        day = service_day(cpu=(2, 2, 2), vms={1: {"is_ha": False}})
         played = play_day(day, Behaviour(idle_share=0.0), None, np.random.default_rng(0))
         idle = play_day(day, Behaviour(idle_share=1.0), None, np.random.default_rng(0))
         assert len(played) == 0
-        assert len(idle) == 0, "what R5 ties together is nothing a policy can decide about"
+        assert len(idle) == 0, "of what R5 ties together and the rules tell apart a policy can decide nothing"
 
     def test_on_an_idle_day_the_policy_sees_what_could_leave(self) -> None:
         day = service_day(cpu=(2, 2, 2, 2), homes=(0, 0, 0, 1))

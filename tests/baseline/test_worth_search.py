@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from quell.baseline.foresight import Foresight, foresight_of
 from quell.baseline.worth_kernels import best_deed
 from quell.baseline.worth_search import WorthLimits, board_of, choice_reason, choose_deeds
+from quell.env.model.clumps import Clumped
 from quell.env.model.cluster import NOWHERE, RESOURCES, Array, Host, Inventory, Vm
 from quell.env.model.rules import allowed_moves_MH, check_move
 from quell.env.model.state import State, state_from_demand
@@ -72,10 +73,9 @@ def test_the_best_deed_is_the_best_of_all(seed: int) -> None:
     state = cluster(rng.uniform(0, 8, vms).tolist(), homes.tolist(), hosts, memory_gib=float(rng.choice([4, 16])))
     foresight = to_come(state, rng.uniform(0, 16, (vms, 3)).tolist())
     price_M = rng.uniform(0, 20, vms)
-    free_M = np.ones(vms, dtype=np.bool_)
     costly_M = (foresight.host_cost_H() > 0)[state.host_of_M]
     none = np.empty((0, 4), dtype=np.int64)
-    worth, deed_4 = best_deed(board_of(state, foresight, price_M, costly_M, free_M), 1.0, True, none)
+    worth, deed_4 = best_deed(board_of(Clumped.of(state), foresight, price_M, costly_M), 1.0, True, none)
     allowed = {deed: w for deed, w in slow_deeds(state, foresight, price_M).items() if w > 1.0}
     if not allowed:
         assert deed_4[0] == -1
@@ -126,6 +126,6 @@ def test_every_chosen_move_keeps_the_rules_and_pays(seed: int) -> None:
 
 def test_the_board_opens_what_the_rules_allow() -> None:
     state = cluster([4, 4, 4], [0, 0, 1])
-    board = board_of(state, to_come(state, [[4], [4], [4]]), np.ones(3), np.ones(3, bool), np.ones(3, bool))
+    board = board_of(Clumped.of(state), to_come(state, [[4], [4], [4]]), np.ones(3), np.ones(3, bool))
     assert (board.is_open_MH == allowed_moves_MH(state)).all()
     assert board.estimate_MR.shape == (3, RESOURCES)

@@ -10,9 +10,11 @@ from quell.baseline.clairvoyant import Clairvoyant
 from quell.baseline.foresight import foresee
 from quell.baseline.nothing import Nothing
 from quell.baseline.spread import Spread, gains, imbalance
+from quell.baseline.tuned import Tuned
 from quell.env.gym.generator import ToyGenerator
 from quell.env.model.cluster import HostState, PlacementRule, RuleKind
 from quell.env.model.plan import Status
+from quell.env.model.planner import Planner
 from quell.env.model.state import state_of
 from quell.env.world.events import Event, EventKind
 from quell.env.world.rounds import run_episode
@@ -184,15 +186,19 @@ class TestTheWholeWorld:
         simulator.advance(15)
         assert simulator.inventory.hosts[0].state is HostState.DOWN
 
-    @pytest.mark.parametrize("name", ["spread", "clairvoyant"])
-    def test_what_r5_ties_together_stays(self, name: str) -> None:
+    @pytest.mark.parametrize("name", ["spread", "tuned", "clairvoyant"])
+    @pytest.mark.parametrize("is_alike", [True, False])
+    def test_what_r5_ties_together_moves_as_one_or_stays(self, name: str, is_alike: bool) -> None:
         pair = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("vm-0", "vm-1"))
         events = [Event(20, EventKind.MAINTENANCE, 0, 30)]
-        episode = day_by_hand(cpu=(2, 2, 2), homes=(0, 0, 0), rules=[pair], events=events)
-        planner = Spread() if name == "spread" else Clairvoyant(episode)
+        unlike = {} if is_alike else {1: {"is_ha": False}}
+        episode = day_by_hand(cpu=(2, 2, 2), homes=(0, 0, 0), hosts=3, rules=[pair], events=events, vms=unlike)
+        planners: dict[str, Planner] = {"spread": Spread(), "tuned": Tuned(), "clairvoyant": Clairvoyant(episode)}
         simulator = Simulator(episode)
         simulator.advance(30)
-        assert [move.id for move in planner.plan(simulator.cluster()).moves] == ["vm-2"]
+        target_of = {move.id: move.target for move in planners[name].plan(simulator.cluster()).moves}
+        assert target_of.keys() == ({"vm-0", "vm-1", "vm-2"} if is_alike else {"vm-2"})
+        assert not is_alike or target_of["vm-0"] == target_of["vm-1"]
 
     @pytest.mark.parametrize("seed", range(2))
     def test_no_rule_is_broken_on_days_with_everything(self, seed: int) -> None:

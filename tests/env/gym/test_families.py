@@ -72,10 +72,11 @@ class TestRoom:
         assert {2, 3} <= set(listed.movable_K[listed.kind_K == Kind.ROOM].tolist())
 
     def test_no_room_for_what_may_not_move(self) -> None:
-        rule = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("v0", "v1"))
+        apart = PlacementRule("apart", RuleKind.VM_VM_ANTI_AFFINITY, ("v0", "v1"))
+        pair = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("v0", "v1"))  # which cannot be moved as one
         vms = [(0, 6.0, 8.0), (0, 3.5, 8.0), (1, 5.0, 8.0)]
         assert room_of_leaving(view_of(vms)).any()
-        assert not room_of_leaving(view_of(vms, rules=(rule,))).any()
+        assert not room_of_leaving(view_of(vms, rules=(pair, apart))).any()
 
     def test_a_host_that_only_was_hot_makes_room_for_one_that_is(self) -> None:
         # h1 is near its threshold by the outlook, h0 over it: h1's v2 leaves for v0.

@@ -145,8 +145,9 @@ class TestRound:
         cluster = random_cluster(seed)
         view = look_at(cluster)
         fixed, now, _ = view.round.look
-        state = state_of(cluster)
+        state = view.round.start
         np.testing.assert_array_equal(now.cost_M, view.round.cost_M)
+        np.testing.assert_array_equal(now.demand_MR, state.demand_MR)
         np.testing.assert_array_equal(now.is_free_M, view.round.is_free_M)
         np.testing.assert_array_equal(view.arrays.used_HR, state.used_HR)
         np.testing.assert_array_equal(view.arrays.members_HA, state.members_HA)
@@ -168,7 +169,9 @@ class TestRound:
         np.testing.assert_allclose(now.demand_MR, state_of(cluster).demand_MR, rtol=1e-6, atol=1e-12)
         if not np.isnan(cpu_VT).any():
             np.testing.assert_array_equal(now.demand_MR, state_of(cluster).demand_MR)
-        np.testing.assert_array_equal(now.demand_MJB[:, :, 1:], look_at(cluster).round.demand_MJB[:, :, 1:])
+        view = look_at(cluster)
+        gathered_MJB = view.round.clumps.gathered(now.demand_MJB)
+        np.testing.assert_array_equal(gathered_MJB[:, :, 1:], view.round.demand_MJB[:, :, 1:])
 
     @settings(max_examples=40)
     @given(seed=seeds, minutes=st.integers(min_value=1, max_value=130))
@@ -201,8 +204,8 @@ class TestRound:
             if look_arrays(view.round.inventory).must_pack_gpus:
                 break
         look, state = view.round.look, view.round.start
-        swap_V = state.swap_V.copy()
-        assert begin_into(look.fixed, look.now, view.arrays, look.scratch, state.host_of_M.copy(), swap_V, 0) == HA_ASK
+        where = state.host_of_M.copy(), state.swap_V.copy()
+        assert begin_into(look.fixed, look.now, view.arrays, look.scratch, *where, 0, True) == HA_ASK
 
 
 class TestForecast:

@@ -89,7 +89,11 @@ class TestOffers:
     def test_affinity_clump_stays_together(self) -> None:
         rule = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("v0", "v1"))
         vms = [(0, 3.0, 8.0), (0, 3.0, 8.0), (0, 3.0, 8.0), (1, 1.0, 8.0)]
-        assert moves(shortlist(look_at(cluster_of(vms, rules=(rule,))))) == {(2, 1)}
+        view = look_at(cluster_of(vms, rules=(rule,)))
+        assert moves(shortlist(view)) == {(0, 1), (2, 1)}
+        after = view.after(0, 1)
+        assert [(move.id, move.target) for move in after.plan("test").moves] == [("v0", "h1"), ("v1", "h1")]
+        assert validate(view.round.before, after.plan("test")) == ()
 
     def test_lone_member_of_an_affinity_rule_may_move(self) -> None:
         rule = PlacementRule("pair", RuleKind.VM_VM_AFFINITY, ("v0", "v3"))
@@ -119,7 +123,7 @@ class TestProperties:
     @given(seed=seeds)
     def test_every_slot_keeps_the_rules_and_every_plan_is_valid(self, random_cluster: RandomCluster, seed: int) -> None:
         view = look_at(random_cluster(seed))
-        start, rng = view.round.start, np.random.default_rng(seed)
+        start, rng = view.round.before, np.random.default_rng(seed)
         assert view.round.is_ha_enforced == is_ha_binding(start)
         for _ in range(4):
             listed = shortlist(view)
