@@ -4,8 +4,8 @@ Days are played by `ads` and by the clairvoyant planner; in every round with a c
 its moves is looked up in the list made after the moves before it. As the policy chooses the order of its moves, it is
 counted beside how many moves of a plan can be taken from lists in whatever order these offer them. `clairvoyant, told`
 is the clairvoyant planner on lists whose outlook is the true hour to come: what a perfect forecast would make of them.
-Nothing is left out: moves that no list ever offers (VMs tied by R5, a second move of the same VM) are missed, and
-counted beside.
+Nothing is left out: moves that no list ever offers (a second move of the same VM, VMs tied by R5 that cannot be moved
+as one) are missed, and counted beside.
 
 Shapes: K sizes of the list; D days; N moves.
 """
@@ -163,7 +163,7 @@ def recall_rows(seen: Sequence[Seen], slots: Sequence[int]) -> list[dict[str, An
         own = [s for s in seen if s.reference == reference]
         rows.append(_row(reference, "all", own, slots))
         offered = [s for s in own if not s.move.is_bound]
-        rows.append(_row(reference, "all that a list may offer", offered, slots))
+        rows.append(_row(reference, "all on offer", offered, slots))
         rows += [
             _row(reference, kind.value, [s for s in own if s.move.kind is kind], slots)
             for kind in sorted({s.move.kind for s in own})
@@ -219,30 +219,33 @@ def intervals(hit_NK: np.ndarray, weight_N: np.ndarray, day_N: np.ndarray) -> li
 
 
 def recall_table(document: dict[str, Any]) -> Table:
-    """Recall by reference and kind of move, the interval at the size that is used."""
+    """Recall by reference and kind of move, in percent, the interval at the size that is used."""
     sizes = [str(k) for k in document["slots"]]
     used = str(SLOTS_USED) if str(SLOTS_USED) in sizes else sizes[-1]
-    table = Table(title=f"bench recall: {document['workload']}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    title = f"bench recall: {document['workload']}; moves that a list of so many holds, %"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("moves of", "kind"):
-        table.add_column(name)
-    others = (f"interval @{used}", f"any order @{used}", f"movables @{used}", f"by worth @{used}")
+        table.add_column(name, no_wrap=True)
+    others = (f"interval @{used}", "any order", "VM", "by worth")
     for name in ("moves", *(f"@{k}" for k in sizes), *others):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    named = ""
     for row in document["rows"]:
         interval = row["interval"][used]
         table.add_row(
-            row["reference"],
+            row["reference"] if row["reference"] != named else "",
             row["kind"],
             f"{row['moves']:,}",
-            *(_share(row["recall"][k]) for k in sizes),
-            "-" if interval is None else f"{_share(interval[0])} to {_share(interval[1])}",
-            _share(row["in_any_order"][used]),
-            _share(row["movables"][used]),
-            _share(row["by_worth"][used]),
+            *(_percent(row["recall"][k]) for k in sizes),
+            "-" if interval is None else f"{_percent(interval[0])} to {_percent(interval[1])}",
+            _percent(row["in_any_order"][used]),
+            _percent(row["movables"][used]),
+            _percent(row["by_worth"][used]),
         )
+        named = row["reference"]
     return table
 
 
-def _share(share: float | None) -> str:
-    """As a percentage."""
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _percent(share: float | None) -> str:
+    """As a percentage, without its sign."""
+    return "-" if share is None else f"{100 * share:.1f}"
