@@ -64,7 +64,7 @@ class Adviser:
         """Worth of each slot, host-minutes; 0 for stop and for slots that are not allowed; shape (S,).
 
         Where a swap or a pair that makes room is worth more than any single move, its first move is worth the whole of
-        it: by itself it may lose, and once it is made, the second one shows what it wins.
+        it: by itself it may lose, and once it is made, the second one shows what it wins. (A clump is a single move.)
         """
         ahead, clumps = self.ahead, self.clumps
         alone = ahead.foresight.gathered(clumps), clumps.gathered(ahead.price_M)

@@ -150,8 +150,8 @@ class LearnedPlanner:
     and that one, should it break a rule too, by no move at all. The reason says so.
 
     To empty a host in maintenance is an order, not a trade-off: while such a host is not empty, the fallback's plan is
-    the answer, which resolves every contention too and can move VMs that R5 ties to one another. The policy is asked
-    only where the fallback finds no plan.
+    the answer, which resolves every contention too and can move whatever R5 ties together. The policy is asked only
+    where the fallback finds no plan.
 
     Attributes:
         policy: a bundle, or a network in training.

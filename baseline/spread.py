@@ -1,10 +1,10 @@
 """The load balancer that ADS argues against: it evens out utilization, whether or not anything is short.
 
 Modelled on the published idea of distributed resource schedulers: every round, as long as a move lowers the standard
-deviation of host utilization by a minimum gain, take the one that lowers it most; a fixed number of moves a round at
-most. What must leave its host leaves first, whatever it does to the balance: all of a host in maintenance, and VMs of a
-host whose memory is overfull, until it is not. VMs that R5 ties to one another on their host move as one where that can
-be told (`clumps.py`), else they stay.
+deviation of host utilization by a minimum gain, take the one that lowers it most, until a fixed number of moves is
+reached. What must leave its host leaves first, whatever it does to the balance: all of a host in maintenance, and VMs
+of a host whose memory is overfull, until it is not. VMs that R5 ties to one another on their host move as one where
+that can be told (`clumps.py`), else they stay.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Spread:
 
     Attributes:
         minimum_gain: by how much a move must lower the imbalance.
-        plan_limit: moves of one plan at most.
+        plan_limit: moves after which a plan is full.
     """
 
     minimum_gain: float = MINIMUM_GAIN

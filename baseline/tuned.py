@@ -48,7 +48,7 @@ class TunedSettings:
         ceiling: estimated use of a target after the move.
         move_gib: what a move costs beside the GiB to copy.
         least_relief: cores that a move must relieve for each GiB it costs.
-        moves: of one plan at most.
+        moves: after which a plan is full.
     """
 
     quantile: float = 0.5

@@ -35,6 +35,8 @@ class Board(NamedTuple):
         loaded_HR: the same on each host; shape (H, R).
         limit_HR: what may be used of each host; shape (H, R).
         price_M: what moving each movable costs by itself, core-minutes; shape (M,).
+        size_M: how many moves that takes, more than one for the lead of a clump; shape (M,).
+        moves: how many a deed may take.
     """
 
     used_HJB: Array
@@ -51,6 +53,8 @@ class Board(NamedTuple):
     loaded_HR: Array
     limit_HR: Array
     price_M: Array
+    size_M: IntArray
+    moves: int
 
 
 @kernel
@@ -79,7 +83,7 @@ def best_deed(b: Board, least: float, with_pairs: bool, barred_P4: IntArray) -> 
             if b.is_free_M[m] and b.is_open_MH[m, h]:
                 landing_MH[m, h] = _cost(b, h, m, NO_MOVE) - cost_H[h]
     for m in range(M):
-        if b.is_source_M[m] and b.is_free_M[m]:
+        if b.is_source_M[m] and b.is_free_M[m] and b.size_M[m] <= b.moves:
             relief = cost_H[b.host_of_M[m]] - _cost(b, b.host_of_M[m], NO_MOVE, m)
             for h in range(H):
                 net = relief - landing_MH[m, h] - b.price_M[m]
@@ -114,7 +118,7 @@ def _best_pair(
             for i in range(start_H1[t], start_H1[t + 1]):
                 other = order_M[i]
                 price = b.price_M[m] + b.price_M[other]
-                if cost_H[source] + cost_H[t] - price <= worth:
+                if cost_H[source] + cost_H[t] - price <= worth or b.size_M[m] + b.size_M[other] > b.moves:
                     continue
                 changed = cost_H[t] - _cost(b, t, m, other)
                 if b.is_open_MH[m, t] and _fits(b, other, source, m):

@@ -154,18 +154,16 @@ class _Search:
         self, is_source_M: BoolArray, least_worth: float, moves: int, *, with_pairs: bool = False
     ) -> tuple[float, Deed] | None:
         """The most valuable deed of so many moves that breaks no rule, and its worth; None where none is enough."""
-        clumps, is_free_M = self.here.clumps, self.here.is_free_M.copy()
-        is_free_M[[lead for lead in clumps.vms_of if clumps.size(lead) > moves]] = False
-        if not (is_source_M & is_free_M).any():
+        if not is_source_M.any():
             return None
-        board = board_of(replace(self.here, is_free_M=is_free_M), self.foresight, self.price_M, is_source_M)
+        board = board_of(self.here, self.foresight, self.price_M, is_source_M, moves)
         barred: list[list[int]] = []
         while len(barred) < MOST_BARRED:
             worth, deed_4 = best_deed(board, least_worth, with_pairs, np.array(barred, dtype=np.int64).reshape(-1, 4))
             if deed_4[0] == NO_MOVE:
                 return None
             deed = tuple((int(m), int(h)) for m, h in deed_4.reshape(2, 2) if m != NO_MOVE)
-            if sum(clumps.size(m) for m, _ in deed) <= moves and self._is_allowed(deed):
+            if self._is_allowed(deed):
                 return worth, deed
             barred.append(deed_4.tolist())
         return None
@@ -190,12 +188,11 @@ class _Search:
         return True
 
 
-def board_of(here: Clumped, foresight: Foresight, price_M: Array, is_source_M: BoolArray) -> Board:
-    """The arrays that the kernel looks at."""
-    state, free_N = here.state, np.flatnonzero(here.is_free_M)
-    inventory = state.inventory
-    is_open_MH = np.zeros(inventory.is_allowed_MH.shape, dtype=np.bool_)
-    is_open_MH[free_N] = here.allowed_moves_NH(free_N)
+def board_of(
+    here: Clumped, foresight: Foresight, price_M: Array, is_source_M: BoolArray, moves: int = PLAN_LIMIT
+) -> Board:
+    """The arrays that the kernel looks at; `moves` is how many a deed may take."""
+    state, inventory = here.state, here.state.inventory
     return Board(
         used_HJB=np.ascontiguousarray(foresight.used_HJB),
         demand_MJB=np.ascontiguousarray(foresight.demand_MJB),
@@ -205,10 +202,12 @@ def board_of(here: Clumped, foresight: Foresight, price_M: Array, is_source_M: B
         host_of_M=state.host_of_M.astype(np.int64),
         is_source_M=is_source_M,
         is_free_M=here.is_free_M,
-        is_open_MH=is_open_MH,
+        is_open_MH=here.clumps.allowed_moves_MH(state, here.is_free_M),
         may_stand_MH=inventory.is_allowed_MH & inventory.is_up_H,
         estimate_MR=np.nan_to_num(state.demand_MR),
         loaded_HR=np.array(state.used_HR),
         limit_HR=np.array(inventory.limit_HR),
         price_M=np.nan_to_num(price_M),
+        size_M=here.clumps.size_M(inventory.movable_count),
+        moves=moves,
     )

@@ -153,7 +153,7 @@ def described(
         foresight: the demand that the planner knows.
         price_M: what each move costs, core-minutes; shape (M,).
     """
-    is_bound_M = _bound_M(state, moves)
+    before, is_bound_M = state, _bound_M(state, moves)
     found: list[PlannedMove] = []
     sources = _sources(state, moves)
     for i, (m, target) in enumerate(moves):
@@ -162,7 +162,7 @@ def described(
         is_bound = bool(is_bound_M[m]) or any(m == other for other, _ in moves[:i])
         found.append(PlannedMove(m, target, kind, won, is_bound))
         state, foresight = state.moved(m, target), foresight.moved(m, target)
-    return _shared(found, sources)
+    return _shared(found, sources, [clumps_of(before).lead(m) for m, _ in moves])
 
 
 def _bound_M(state: State, moves: Sequence[tuple[int, int]]) -> BoolArray:
@@ -192,12 +192,12 @@ def _kind(moves: Sequence[tuple[int, int]], sources: Sequence[int], i: int) -> M
     return MoveKind.ROOM if any(moves[k][1] == sources[i] for k in range(i + 1, len(moves))) else MoveKind.RELIEF
 
 
-def _shared(found: list[PlannedMove], sources: Sequence[int]) -> tuple[PlannedMove, ...]:
-    """The same with what belongs together sharing what it wins: a move, and those that go where it comes from."""
+def _shared(found: list[PlannedMove], sources: Sequence[int], leads: Sequence[int]) -> tuple[PlannedMove, ...]:
+    """The same with what belongs together sharing what it wins: a move, those that go where it comes from, a clump."""
     group = list(range(len(found)))
     for i in range(len(found)):
         for k in range(i + 1, len(found)):
-            if found[k].target == sources[i]:
+            if found[k].target == sources[i] or leads[k] == leads[i]:
                 group = [group[i] if g == group[k] else g for g in group]
     shared = []
     for i, move in enumerate(found):

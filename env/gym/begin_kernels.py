@@ -7,7 +7,7 @@ import numpy as np
 from ..model.cluster import CPU, MEMORY, NOWHERE, RESOURCES, STORAGE, TOLERANCE, Array, IntArray
 from ..model.compiled import bare, inlined, inner, kernel
 from ..world.price import move_price
-from .clump_kernels import NOBODY, find_clumps, gather_demand
+from .clump_kernels import NOBODY, find_clumps, gather_clumps
 from .look_arrays import (
     BLOCKS,
     COST_SHARE,
@@ -60,11 +60,12 @@ def begin_into(
     now.figure_X[MINUTE] = minute_of_day
     _note_who(fixed, now, host_of_M, swap_V)
     find_clumps(fixed, now, has_clumps)
-    gather_demand(fixed, now)
+    _price_moves(fixed, now)
+    gather_clumps(fixed, now)
     now.figure_X[LEAST_DEMAND] = _least_demand(now)
     now.own_M4[:, LOG_RATIO] = np.nan
     now.figure_X[EXCESS_BEFORE:] = np.nan
-    _price(fixed, now)
+    _note_costs(fixed, now)
     add_up(fixed, now, plan)
     now.before_HJB[:] = plan.used_HJB
     plan.number_X[HA] = HA_FREE
@@ -84,13 +85,12 @@ def begin_again(fixed: LookArrays, now: RoundArrays, plan: PlanArrays, news: int
         news: blocks of demand that are new; the others have moved up.
         minute_of_day: of the clock.
     """
-    gather_demand(fixed, now)
+    _price_moves(fixed, now)
+    gather_clumps(fixed, now)
     now.figure_X[MINUTE] = minute_of_day
     now.figure_X[LEAST_DEMAND] = _least_demand(now)
     now.own_M4[:, LOG_RATIO] = np.nan
     now.figure_X[EXCESS_BEFORE:] = np.nan
-    for m in range(now.cost_M.size):
-        now.price_M[m] = move_price(now.cost_M[m], now.demand_MJB[m, 0, TREND], fixed.pricing)
     _add_news(now, plan, news)
     plan.is_stale_H[:] = True
 
@@ -141,12 +141,19 @@ def _note_who(fixed: LookArrays, now: RoundArrays, host_of_M: IntArray, swap_V: 
 
 
 @bare
-def _price(fixed: LookArrays, now: RoundArrays) -> None:
-    """What every move would cost, in GiB and in core-minutes."""
+def _price_moves(fixed: LookArrays, now: RoundArrays) -> None:
+    """What every single move would cost, core-minutes."""
+    for m in range(now.price_M.size):
+        cost_gib = cost_of(fixed, now.demand_MR[m, MEMORY], m)
+        now.price_M[m] = move_price(cost_gib, now.demand_MJB[m, 0, TREND], fixed.pricing)
+
+
+@bare
+def _note_costs(fixed: LookArrays, now: RoundArrays) -> None:
+    """What every move would copy, GiB, and what gains are divided by."""
     total_gib, running = 0.0, 0
     for m in range(now.cost_M.size):
         now.cost_M[m] = cost_of(fixed, now.demand_MR[m, MEMORY], m)
-        now.price_M[m] = move_price(now.cost_M[m], now.demand_MJB[m, 0, TREND], fixed.pricing)
         if fixed.is_on_M[m]:
             total_gib += now.cost_M[m]
             running += 1

@@ -82,8 +82,8 @@ def _dissolve(now: RoundArrays, lead: int) -> None:
 
 
 @bare
-def gather_demand(fixed: LookArrays, now: RoundArrays) -> None:
-    """Puts the demand of clumps on their leads; what is there already stays there."""
+def gather_clumps(fixed: LookArrays, now: RoundArrays) -> None:
+    """Puts demand and prices of clumps on their leads; the demand that is there already stays there."""
     for i in range(fixed.tied.size):
         v = fixed.tied[i]
         lead = now.lead_M[v]
@@ -95,13 +95,14 @@ def gather_demand(fixed: LookArrays, now: RoundArrays) -> None:
                 for b in range(1 + BLOCKS):
                     now.demand_MJB[lead, j, b] += now.demand_MJB[v, j, b]
                     now.demand_MJB[v, j, b] = 0.0
+            now.price_M[lead] += now.price_M[v]
+            now.price_M[v] = 0.0
 
 
 @inlined
-def are_together(fixed: LookArrays, now: RoundArrays, host_of_M: IntArray) -> bool:
-    """Whether all clumps of the last look still stand on one host each."""
-    scattered = 0
+def are_as_before(fixed: LookArrays, now: RoundArrays, host_of_M: IntArray) -> bool:
+    """Whether the clumps are those of the last look: nobody whom a VM-VM affinity rule names has gone elsewhere."""
+    gone = 0
     for i in range(fixed.tied.size):
-        v = fixed.tied[i]
-        scattered += now.lead_M[v] != v and (host_of_M[v] == NOWHERE or host_of_M[v] != host_of_M[now.lead_M[v]])
-    return scattered == 0
+        gone += host_of_M[fixed.tied[i]] != now.home_M[fixed.tied[i]]
+    return gone == 0

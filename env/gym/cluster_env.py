@@ -103,7 +103,8 @@ class ClusterEnv(gymnasium.Env[Observation, np.int64]):
 
     ## Version history
     * v0: first version; features of schema 2 (memory, GPUs, HA, who waits) since failures, arrivals and maintenance, of
-      schema 3 (what a move is worth by the outlook) since there are forecasts.
+      schema 3 (what a move is worth by the outlook) since there are forecasts; VMs that R5 ties together, which could
+      not be moved, are one choice. Not released yet: from the first release on, other episodes are another version.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}

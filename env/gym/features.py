@@ -15,15 +15,13 @@ import numpy.typing as npt
 
 from ..model.cluster import CPU, MEMORY, Array, IntArray
 from ..model.contention import unevacuated_H, unresolved_H
-from ..world.migration import WorldSettings
-from ..world.price import price_of
 from .feature_kernels import features_into
 from .host_kernels import LATE_BLOCKS
 from .look_arrays import BLOCKS, DEMAND_RESOURCES, IS_SLACK_STALE, TREND, WEIGHT_B
 from .scarcity import scarcity_of_cluster, scarcity_of_moves
 from .schema import CANDIDATE, CONTEXT, LEAST_RATIO, LIMIT, ROUND_SECONDS, STOP_PAIRS, WORTH_MINUTES, FeatureSchema
 from .shortlist import Kind, Shortlist
-from .view import PlanView
+from .view import WORLD, PlanView
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -98,7 +96,7 @@ def move_features(view: PlanView, movable_N: IntArray, target_N: IntArray, kind_
         np.sign(net_N) * np.sqrt(np.abs(net_N) / ratio_N),
         cost_N / fixed.mean_host_gib,
         np.log(ratio_N),
-        (_WORLD.base_seconds + _WORLD.seconds_per_gib * cost_N) / ROUND_SECONDS,
+        (WORLD.base_seconds + WORLD.seconds_per_gib * cost_N) / ROUND_SECONDS,
         *scarcity_of_moves(view, movable_N, source_N, target_N).T,
         *squashed(worth_of_moves(view, movable_N, target_N)),
     ]
@@ -173,7 +171,7 @@ def worth_of_moves(view: PlanView, movable_N: IntArray, target_N: IntArray) -> A
                 relief_N += factor * np.maximum(demand - level_HJ[host_N][..., None], 0.0).mean(axis=2).sum(axis=1)
     host_cores = float(view.round.inventory.capacity_HR[:, CPU].mean())
     relief_N = WORTH_MINUTES * relief_N / host_cores
-    price_N = price_of(fixed.cost_M[movable_N], fixed.demand_MJB[movable_N, 0, TREND], _WORLD) / host_cores
+    price_N = fixed.price_M[movable_N] / host_cores
     return np.stack([relief_N, price_N, relief_N - price_N])
 
 
@@ -234,6 +232,3 @@ def _by_side(values_DNJ: Array) -> Array:
 def _bounded(values: Array) -> Float32Array:
     """The values as float32, clipped to +-`LIMIT`."""
     return np.clip(values, -LIMIT, LIMIT).astype(np.float32)
-
-
-_WORLD = WorldSettings()  # its measured constants; dirty pages lengthen a migration by a few per cent only

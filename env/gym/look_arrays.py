@@ -114,7 +114,7 @@ class RoundArrays(NamedTuple):
     next_M: IntArray  # who moves behind each lead, and so on; -1 ends it
     cost_M: Array
     root_M: Array  # what a gain is divided by, where movables are ranked
-    price_M: Array  # core-minutes
+    price_M: Array  # core-minutes; that of a clump is its VMs' together
     is_free_M: BoolArray
     home_M: IntArray  # host before the plan
     before_HJB: Array  # demand on each host before the plan

@@ -13,7 +13,7 @@ from ..model.compiled import bare, inlined
 from ..world.clock_kernels import DAY_MINUTES
 from ..world.memory_kernels import needed_gib
 from .begin_kernels import begin_again, begin_into
-from .clump_kernels import are_together
+from .clump_kernels import are_as_before
 from .day_tables import block_mean
 from .look_arrays import BLOCK_MINUTES, BLOCKS, MOVES, TREND
 from .seat_kernels import seat_at
@@ -54,7 +54,7 @@ def _news(seats: List, e: int, minute: int) -> int:
     seen = seat.control[0].seen_minute
     if seen == NOTHING_SEEN or minute % BLOCK_MINUTES or not seen < minute < seen + HOUR:
         return 0
-    if not are_together(seat.fixed, seat.look, seat.now.host_of_M):
+    if not are_as_before(seat.fixed, seat.look, seat.now.host_of_M):
         return 0  # the arrays show the demand of a lead's others on the lead
     return (minute - seen) // BLOCK_MINUTES
 

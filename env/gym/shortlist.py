@@ -113,7 +113,7 @@ def reference_shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
     if is_quiet(view):
         return _listed(np.zeros((0, 3), dtype=np.int64), slots)
     state, fixed = view.state, view.round
-    allowed_MH = _allowed_MH(view)
+    allowed_MH = fixed.clumps.allowed_moves_MH(state, fixed.is_free_M)
     must_search_M = must_be_searched_M(state) & fixed.is_ha_enforced
     if fixed.is_ha_enforced:
         allowed_MH &= keeps_reservation_MH(state, view.slack) | must_search_M[:, None]
@@ -125,15 +125,6 @@ def reference_shortlist(view: PlanView, slots: int = SLOTS) -> Shortlist:
         picks_P2 = picks_P2[np.array(is_kept_P, dtype=np.bool_)]
     kind_M = kinds(view, room_of_leaving(view))
     return _listed(np.column_stack([picks_P2, kind_M[picks_P2[:, 0]]]), slots)
-
-
-def _allowed_MH(view: PlanView) -> BoolArray:
-    """The moves of movables that are free, and of leads, by all rules but R7; shape (M, H)."""
-    fixed = view.round
-    allowed_MH = np.zeros(fixed.inventory.is_allowed_MH.shape, dtype=np.bool_)
-    free_N = np.flatnonzero(fixed.is_free_M)
-    allowed_MH[free_N] = fixed.clumps.allowed_moves_NH(view.state, free_N)
-    return allowed_MH
 
 
 def _families(view: PlanView, allowed_MH: BoolArray, slots: int) -> list[tuple[IntArray, IntArray]]:
@@ -178,10 +169,10 @@ def all_pairs(view: PlanView, slots: int) -> Shortlist:
     M, H = fixed.inventory.movable_count, fixed.inventory.host_count
     if slots < M * H:
         raise ValueError(f"pairs of {M} movables and {H} hosts need {M * H} slots, there are {slots}")
-    allowed_MH = _allowed_MH(view)
+    allowed_MH = fixed.clumps.allowed_moves_MH(state, fixed.is_free_M)
     if fixed.is_ha_enforced:
         for m, h in np.argwhere(allowed_MH).tolist():
-            allowed_MH[m, h] = not check_move(state, m, h, is_ha_enforced=True)
+            allowed_MH[m, h] = not fixed.clumps.check_moves(view.by_vm, m, h, is_ha_enforced=True)
     kind_M = kinds(view, room_for(np.flatnonzero(is_hot_M(view)), gain_of_leaving(view), state))
     m_P, h_P = np.divmod(np.arange(M * H), max(H, 1))
     listed = _listed(np.stack([m_P, h_P, kind_M[m_P]], axis=1), slots)

@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model.clumps import Clumps, clumps_of
-from ..model.cluster import NOWHERE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
+from ..model.cluster import CPU, NOWHERE, Array, BoolArray, Cluster, IntArray, Inventory, read_only
 from ..model.cost import migration_cost_M
 from ..model.plan import Plan, Status, moves_of
 from ..model.rules import is_ha_binding
 from ..model.state import State, state_of
+from ..world.migration import WorldSettings
+from ..world.price import price_of
 from .begin_kernels import add_move, begin_into
 from .headroom import Slack, restart_slack
 from .look_arrays import (
@@ -40,6 +42,8 @@ from .look_arrays import (
     new_round,
 )
 from .outlook_kernels import blocks_of
+
+WORLD = WorldSettings()  # its measured constants; dirty pages lengthen a migration by a few per cent only
 
 Outlook = Callable[[Cluster], Array]
 """What demand may be in the hour to come: a cluster -> cores in BLOCKS scenarios; shape (M, J, BLOCKS)."""
@@ -93,6 +97,12 @@ class RoundView:
         return read_only(np.nan_to_num(migration_cost_M(self.start)))
 
     @cached_property
+    def price_M(self) -> Array:
+        """What moves cost by themselves, core-minutes, those of a clump together; shape (M,)."""
+        cost_M, cores_M = np.nan_to_num(migration_cost_M(self.before)), np.nan_to_num(self.before.demand_MR[:, CPU])
+        return read_only(self.clumps.gathered(price_of(cost_M, cores_M, WORLD)))
+
+    @cached_property
     def is_free_M(self) -> BoolArray:
         """Movables that run, stand somewhere and are tied to none there by R5, or are the lead of all of them; (M,).
 
@@ -102,10 +112,10 @@ class RoundView:
 
     @cached_property
     def is_ha_enforced(self) -> bool:
-        """Whether R7 binds the plan: `is_ha_binding(start)`, decided by the quick restart plan where that succeeds."""
+        """Whether R7 binds the plan: `is_ha_binding(before)`, decided by the quick restart plan where that succeeds."""
         if not self.inventory.high_availability.is_guaranteed:
             return False
-        return self.slack is not None or is_ha_binding(self.start)
+        return self.slack is not None or is_ha_binding(self.before)
 
     @cached_property
     def slack(self) -> Slack | None:
@@ -163,6 +173,11 @@ class PlanView:
     moves: tuple[tuple[int, int], ...] = ()
 
     @cached_property
+    def by_vm(self) -> State:
+        """The state VM by VM."""
+        return reduce(lambda state, move: state.moved(*move), self.moves, self.round.before)
+
+    @cached_property
     def slack(self) -> Slack | None:
         """What the HA reservation leaves free after the moves; None where R7 does not bind or it is not known."""
         if not self.round.is_ha_enforced:
@@ -216,9 +231,9 @@ def look_at(cluster: Cluster, state: State | None = None, forecast_MJB: Array | 
         now.demand_MR[:], now.demand_MJB[:] = before.demand_MR, demand_MJB
         where = _plain(before.host_of_M), _plain(before.swap_V)
         told = begin_into(fixed, now, arrays, scratch, *where, minute, has_clumps)
-        if told != HA_ASK or not clumps.vms_of or restart_slack(start) is not None:
+        if told != HA_ASK or not clumps.vms_of or restart_slack(start) is not None or not is_ha_binding(before):
             break
-        clumps, start = Clumps(), before  # clumps as a whole find no place after a failure, so nobody can tell for them
+        clumps, start = Clumps(), before  # some failure leaves no place for a clump as a whole: nobody can tell for it
     thresholds_J = np.array([settings.cpu_threshold, settings.storage_cpu_threshold])
     view = RoundView(
         name=cluster.name,

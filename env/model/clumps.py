@@ -6,8 +6,9 @@ nothing. So whatever ranks, weighs or forbids moves of single VMs does it for cl
 
 This holds where the rules say the same of all of them: they run, none has a vGPU, HA restarts and overcommit shrinks
 all or none, R3 gives them the same hosts, and R4 keeps no two of them apart. Other clumps stay where they are. After
-each of the moves everything holds that holds after the last: the target takes less (R1, R8), and a restart plan that
-takes a lead as a whole (R7) takes its VMs one by one as well, on whichever side they are.
+each of the moves the target takes less than after the last (R1, R8). A restart plan that serves before the moves and
+after them (R7: the quick test of `headroom.py`) serves in between as well, as it takes the lead as a whole on either
+side; where the two would be different plans, moves must be judged VM by VM (`check_moves`).
 """
 
 from __future__ import annotations
@@ -39,9 +40,12 @@ class Clumps:
         """The moves that bring m, and all that it is the lead of, to a host; (m, target) in order."""
         return tuple((int(v), target) for v in self.vms_of.get(m, (m,)))
 
-    def size(self, m: int) -> int:
-        """How many moves these are."""
-        return len(self.vms_of.get(m, (m,)))
+    def size_M(self, count: int) -> IntArray:
+        """How many moves each of so many movables takes with all that it leads; shape (M,)."""
+        size_M = np.ones(count, dtype=np.int64)
+        for lead, vms in self.vms_of.items():
+            size_M[lead] = len(vms)
+        return size_M
 
     def lead(self, m: int) -> int:
         """Who stands for m; m itself where it is in no clump."""
@@ -74,6 +78,27 @@ class Clumps:
         for v, h in self.moves(m, target):
             state = state.moved(v, h)
         return state
+
+    def check_moves(self, state: State, m: int, target: int, *, is_ha_enforced: bool) -> tuple[Violation, ...]:
+        """Every rule that the move of m and of all that it leads breaks, VM by VM; empty where it is allowed.
+
+        Args:
+            state: VM by VM.
+            m: what moves.
+            target: where to.
+            is_ha_enforced: whether R7 binds.
+        """
+        broken: tuple[Violation, ...] = ()
+        for v, h in self.moves(m, target):
+            broken += check_move(state, v, h, is_ha_enforced=is_ha_enforced)
+            state = state.moved(v, h)
+        return broken
+
+    def allowed_moves_MH(self, state: State, is_free_M: BoolArray) -> BoolArray:
+        """Moves of movables and leads that are free, as far as R1-R4, R6 and R8 allow them; shape (M, H)."""
+        allowed_MH, free_N = np.zeros(state.inventory.is_allowed_MH.shape, dtype=np.bool_), np.flatnonzero(is_free_M)
+        allowed_MH[free_N] = self.allowed_moves_NH(state, free_N)
+        return allowed_MH
 
     def allowed_moves_NH(self, state: State, movables_N: IntArray) -> BoolArray:
         """Moves of some movables and leads that R1-R4, R6 and R8 allow; shape (N, H).
@@ -134,12 +159,7 @@ class Clumped:
         Args:
             is_ha_enforced: whether R7 binds.
         """
-        broken: tuple[Violation, ...] = ()
-        state = self.before
-        for v, h in self.clumps.moves(m, target):
-            broken += check_move(state, v, h, is_ha_enforced=is_ha_enforced)
-            state = state.moved(v, h)
-        return broken
+        return self.clumps.check_moves(self.before, m, target, is_ha_enforced=is_ha_enforced)
 
 
 def clumps_of(state: State, without: frozenset[int] = frozenset()) -> Clumps:

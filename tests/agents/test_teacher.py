@@ -125,7 +125,6 @@ class TestAgainstTheSimulator:
         simulator.advance(minute)
         view = look_at(simulator.cluster())
         teacher = Teacher.at(episode, minute, view, INSTANT, 60)
-        moves: list[tuple[int, int]] = []
         worth = 0.0
         for pick in picks:
             listed = shortlist(view)
@@ -136,9 +135,8 @@ class TestAgainstTheSimulator:
             worth += float(teacher.worth_S(listed)[slot])
             move = listed.move(slot)
             assert move is not None
-            moves.append(move)
             view, teacher = view.after(*move), teacher.after(*move)
-        avoided = cost_after(simulator, [], 60) - cost_after(simulator, moves, 60)
+        avoided = cost_after(simulator, [], 60) - cost_after(simulator, view.moves, 60)
         assert worth * teacher.host_cores == pytest.approx(avoided.total, rel=1e-3, abs=0.1)
 
     def test_it_sees_what_the_student_does_not(self) -> None:

@@ -13,9 +13,11 @@ from quell.baseline.foresight import Foresight, foresight_of
 from quell.baseline.worth_kernels import best_deed
 from quell.baseline.worth_search import WorthLimits, board_of, choice_reason, choose_deeds
 from quell.env.model.clumps import Clumped
-from quell.env.model.cluster import NOWHERE, RESOURCES, Array, Host, Inventory, Vm
+from quell.env.model.cluster import CPU, NOWHERE, RESOURCES, STORAGE, Array, Host, Inventory, Vm
+from quell.env.model.plan import Plan, Status, moves_of, validate
 from quell.env.model.rules import allowed_moves_MH, check_move
-from quell.env.model.state import State, state_from_demand
+from quell.env.model.state import State, state_from_demand, state_of
+from tests.builders import build_cluster, clumped_cluster, together, vm
 
 Deed = list[tuple[int, int]]
 
@@ -106,6 +108,41 @@ def test_room_is_made_where_it_pays() -> None:
     assert [(c.m, c.target) for c in chosen] == [(2, 2), (0, 1)]
     assert "together with that of vm-" in choice_reason(state, chosen[0])
     assert choice_reason(state, chosen[1]) == "goes with the move of vm-2"
+
+
+@pytest.mark.parametrize(("moves", "chosen"), [(1, [3]), (2, [0, 1]), (3, [0, 1])])
+def test_a_clump_moves_where_the_plan_has_room_for_all_of_it(moves: int, chosen: list[int]) -> None:
+    """host-0 has 121 cores of 85; a and b relieve all of it, y some; deeds that take too many moves are passed over."""
+    vms = [vm("a", 0, 38, 8), vm("b", 0, 38, 8), vm("x", 0, 20, 8), vm("y", 0, 25, 8)]
+    vms += [vm(f"v{h}-{i}", h, 4.0, 4) for h in range(1, 40) for i in range(2)]
+    state = state_of(build_cluster(40, vms, rules=[together("a", "b")]))
+    foresight = foresight_of(state, state.demand_MR[:, [CPU, STORAGE], None], np.array([60.0]))
+    found = choose_deeds(state, foresight, np.full(len(vms), 1.0), WorthLimits(moves=moves, deeds=1))
+    assert [c.m for c in found] == chosen
+    assert [c.worth > 0 for c in found] == [True, False][: len(chosen)]
+    if moves > 1:
+        assert found[0].target == found[1].target
+        assert choice_reason(state, found[0]).endswith("together with that of b")
+        assert choice_reason(state, found[1]) == "goes with the move of a"
+
+
+@given(st.integers(0, 10_000))
+def test_what_is_chosen_where_there_are_clumps_is_valid_and_pays(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    state = state_of(clumped_cluster(seed))
+    demand_MJB = state.demand_MR[:, [CPU, STORAGE], None] * rng.uniform(0.5, 2.0, (state.host_of_M.size, 1, 3))
+    foresight = foresight_of(state, demand_MJB, np.full(3, 20.0))
+    price_M = rng.uniform(0, 20, state.host_of_M.size)
+    chosen = choose_deeds(state, foresight, price_M)
+    moves = moves_of(state, [(c.m, c.target) for c in chosen])
+    plan = Plan("c", "test", Status.PLANNED, "", moves=moves, cost_gib=sum(move.cost_gib for move in moves))
+    assert not chosen or validate(state, plan, must_resolve=False) == ()
+    then = foresight
+    for choice in chosen:
+        then = then.moved(choice.m, choice.target)
+    won = foresight.host_cost_H().sum() - then.host_cost_H().sum() - sum(price_M[c.m] for c in chosen)
+    assert won == pytest.approx(sum(c.worth for c in chosen))
+    assert len(chosen) <= 8
 
 
 @given(st.integers(0, 10_000))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quell.env.gym.headroom import keeps_reservation_MH, restart_slack
 from quell.env.model.clumps import Clumped, Clumps, clumps_of, largest_clump
 from quell.env.model.cluster import MEMORY, Cluster
 from quell.env.model.plan import Plan, Status, moves_of, validate
@@ -77,7 +78,7 @@ class TestAsOne:
         np.testing.assert_allclose(one.used_HR, before.used_HR)
         assert found.is_free_M(before).tolist() == [True, True, False]
         assert [found.lead(m) for m in range(3)] == [0, 1, 0]
-        assert (found.size(0), found.size(1)) == (2, 1)
+        assert found.size_M(3).tolist() == [2, 1, 1]
         assert found.moves(0, 1) == ((0, 1), (2, 1))
 
     def test_without_clumps_nothing_changes(self) -> None:
@@ -129,7 +130,7 @@ class TestProperties:
         before = state_of(clumped_cluster(seed))
         here = Clumped.of(before)
         alone = np.array(
-            [m for m in np.flatnonzero(here.is_free_M).tolist() if here.clumps.size(m) == 1], dtype=np.int64
+            [m for m in np.flatnonzero(here.is_free_M).tolist() if m not in here.clumps.vms_of], dtype=np.int64
         )
         rows_NH, allowed_MH = here.allowed_moves_NH(alone), allowed_moves_MH(before)
         near_NH = (
@@ -143,12 +144,13 @@ class TestProperties:
         before = state_of(clumped_cluster(seed, ha_failures=1))
         found = clumps_of(before)
         one = found.as_one(before)
-        if not is_ha_binding(one):
+        if (slack := restart_slack(one)) is None:
             return
         assert is_ha_binding(before)
+        keeps_MH = keeps_reservation_MH(one, slack)
         for lead in found.vms_of:
             for target in range(before.inventory.host_count):
-                if not check_move(one, lead, target, is_ha_enforced=True):
+                if keeps_MH[lead, target] and not check_move(one, lead, target, is_ha_enforced=False):
                     state = before
                     for v, h in found.moves(lead, target):
                         assert [
