@@ -197,11 +197,11 @@ class LearnedPlanner:
         left = int(np.count_nonzero(unresolved_H(chosen.after(before))))
         if self.is_strict and left:
             hosts = f"{left} contended host{'' if left == 1 else 's'}"
-            return self._fall_back(cluster, view, f"the policy would relieve only part and leave {hosts}")
+            return self._fall_back(cluster, view, f"{self._who} would relieve only part and leave {hosts}")
         plan = self._policy_plan(view, chosen, found)
         broken = validate(before, plan, must_resolve=self.is_strict)
         if broken:
-            return self._fall_back(cluster, view, f"the policy's plan breaks a rule ({broken[0]})")
+            return self._fall_back(cluster, view, f"{self._who}'s plan breaks a rule ({broken[0]})")
         return plan
 
     def _choose(self, cluster: Cluster, view: PlanView, forecaster: Quantiles | None) -> _Proposed:
@@ -229,6 +229,11 @@ class LearnedPlanner:
         return max(offers, key=lambda offer: offer.worth)
 
     @property
+    def _who(self) -> str:
+        """Who makes the plans, in their reasons."""
+        return "the search" if self.proposals == (Proposal.SEARCH,) else "the policy"
+
+    @property
     def _rules(self) -> Planner:
         """The rules that answer where the policy may not."""
         return self.fallback or Ads(is_interactive=self.is_strict)
@@ -239,12 +244,12 @@ class LearnedPlanner:
         resized = resizes(view.round.before, after)
         if not chosen.moves and not (self.is_strict and resized):
             if found:
-                return self._plan(view, Status.REFUSED, "the policy holds no move to be worth its cost")
-            return self._plan(view, Status.NO_CONTENTION, "no host is contended, and the policy waits")
+                return self._plan(view, Status.REFUSED, f"{self._who} holds no move to be worth its cost")
+            return self._plan(view, Status.NO_CONTENTION, f"no host is contended, and {self._who} waits")
         moves = moves_of(view.round.before, chosen.moves, move_reasons(view.round.before, chosen))
         cost_gib = float(sum(move.cost_gib for move in moves))
         left = int(np.count_nonzero(unresolved_H(after)))
-        reason = f"the policy takes {len(moves)} move{'' if len(moves) == 1 else 's'}, {cost_gib:.1f} GiB"
+        reason = f"{self._who} takes {len(moves)} move{'' if len(moves) == 1 else 's'}, {cost_gib:.1f} GiB"
         if chosen.worth > 0:
             reason += f", worth {chosen.worth:.0f} core-minutes in the hour to come"
         reason += f"; {left} host{' stays' if left == 1 else 's stay'} contended" if left else ""

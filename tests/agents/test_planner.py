@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quell.agents import planner as planner_module
-from quell.agents.planner import PLAN_LIMIT, choose_moves
+from quell.agents.planner import PLAN_LIMIT, Proposal, choose_moves
 from quell.baseline.ads import Ads
 from quell.env.gym.features import SCHEMA
 from quell.env.gym.shortlist import Shortlist
@@ -28,6 +28,7 @@ from quell.env.world.synthetic import synthetic_trace
 from quell.env.world.traces import part
 from quell.env.world.workload import ClusterSpec, build_episode
 from tests.agents.policies import make_learned
+from tests.builders import build_cluster, together, vm
 
 RELIEF = SCHEMA.candidate.index("net_relief")
 HOT_CORES, CALM_CORES = [5.0, 4.5], [2.0]  # host-1 at 95 % of 10 cores, host-2 at 20 %
@@ -92,6 +93,20 @@ class TestInSimulation:
         for part_of_reason in ("host-1 CPU 95.0% to ", "host-2 CPU 20.0% to ", "above stop"):
             assert part_of_reason in plan.moves[0].reason
         assert plan.reason == "the policy takes 1 move, 8.0 GiB"
+
+    def test_the_search_alone_speaks_of_itself(self) -> None:
+        searching = make_learned(stops, proposals=(Proposal.SEARCH,))
+        assert searching.plan(make_hosts_cluster(HOT_CORES, CALM_CORES)).reason.startswith("the search takes 1 move")
+
+    def test_what_r5_ties_together_is_one_choice_and_several_moves(self) -> None:
+        """a and b of 30 and 10 cores leave a host at 100 %; each of their moves is scored with the choice."""
+        vms = [vm("a", 0, 30, 32), vm("b", 0, 10, 8), vm("c", 0, 60, 8), vm("d", 1, 40)]
+        cluster = build_cluster(2, vms, rules=[together("a", "b")])
+        for proposals in ((Proposal.POLICY,), (Proposal.SEARCH,), tuple(Proposal)):
+            plan = make_learned(relieves, proposals=proposals).plan(cluster)
+            assert [(move.id, move.target) for move in plan.moves] == [("a", "host-1"), ("b", "host-1")]
+            scored = [move.reason.endswith("above stop") for move in plan.moves]
+            assert scored == [proposals != (Proposal.SEARCH,)] * 2
         assert plan.solve_seconds > 0
 
     @pytest.mark.parametrize(
