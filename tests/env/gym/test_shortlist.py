@@ -145,7 +145,7 @@ class TestProperties:
         listed = all_pairs(view, slots=500)
         for m in range(inventory.movable_count):
             for h in range(inventory.host_count):
-                is_valid = check_move(view.state, m, h, is_ha_enforced=fixed.is_ha_enforced) == ()
+                is_valid = fixed.clumps.check_moves(view.by_vm, m, h, is_ha_enforced=fixed.is_ha_enforced) == ()
                 is_stuck = inventory.is_on_M[m] and view.state.host_of_M[m] >= 0 and not fixed.is_free_M[m]  # R5
                 assert listed.mask_S[1 + m * inventory.host_count + h] == (is_valid and not is_stuck)
 

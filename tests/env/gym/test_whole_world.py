@@ -96,8 +96,8 @@ def assert_pairs_are_the_validator(view: PlanView) -> None:
     listed = all_pairs(view, slots=M * H)
     for m in range(M):
         for h in range(H):
-            is_valid = check_move(view.state, m, h, is_ha_enforced=view.round.is_ha_enforced) == ()
-            assert listed.mask_S[1 + m * H + h] == (is_valid and view.round.is_free_M[m])
+            broken = view.round.clumps.check_moves(view.by_vm, m, h, is_ha_enforced=view.round.is_ha_enforced)
+            assert listed.mask_S[1 + m * H + h] == (not broken and view.round.is_free_M[m])
     for values in features(view, listed):
         assert np.isfinite(values).all() and np.abs(values).max() <= LIMIT
 
