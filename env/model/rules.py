@@ -1,8 +1,8 @@
 """The rules a move must keep (R1-R4, R6-R8), and those a whole plan must keep (R5, R9).
 
 Each rule is one function that returns what forbids the move, with figures, or None. `check_move` is what the validator,
-the simulator and the daemon ask; `allowed_moves_MH` is the same for every move at once, for masks and searches (a
-property test holds the two together).
+the simulator and the daemon ask; `allowed_moves_NH` is the same for many moves at once, for masks and searches, and
+`allowed_moves_MH` for all, by which tests hold the two together.
 """
 
 from __future__ import annotations
